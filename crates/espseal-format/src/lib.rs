@@ -1,1 +1,8 @@
+//! Byte layouts of the ESP32 family and of the espseal protocol.
+//!
+//! Turns bytes into types and back. No I/O, no allocation, no keys: hashing is the only
+//! cryptography here, so that the keyless server can depend on this crate alone.
 #![no_std]
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+pub mod units;
