@@ -1,1 +1,34 @@
-fn main(){}
+//! The project's own tasks. `cargo xtask --help` lists them; none needs anything installed first.
+
+mod nostd;
+mod oracles;
+mod process;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_version_flag = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install the oracles, then run every test of the workspace
+    Test(test::Arguments),
+    /// Install the tools and real images that the tests compare with, and nothing else
+    Oracles,
+    /// Build the device crates for a chip without an operating system or an allocator
+    Nostd,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Test(arguments) => test::run(&arguments),
+        Task::Oracles => oracles::install(),
+        Task::Nostd => nostd::run(),
+    }
+}
