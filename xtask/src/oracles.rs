@@ -123,7 +123,7 @@ fn image_package(folder: &Path, name: &str, version: &str) -> Result<()> {
                 "--quiet",
                 "--disable-pip-version-check",
             ])
-            .args(["--no-deps", "--no-build-isolation", "--dest"])
+            .args(["--no-deps", "--dest"])
             .arg(&download)
             .arg(format!("{name}=={version}")),
     )?;
