@@ -1,5 +1,7 @@
 //! The project's own tasks. `cargo xtask --help` lists them; none needs anything installed first.
 
+mod ci;
+mod demo;
 mod nostd;
 mod oracles;
 mod process;
@@ -21,6 +23,10 @@ struct Arguments {
 enum Task {
     /// Install the oracles, then run every test of the workspace
     Test(test::Arguments),
+    /// Check formatting and lints, then run every test
+    Ci,
+    /// Run the main job: one release, all the way
+    Demo(demo::Arguments),
     /// Install the tools and real images that the tests compare with, and nothing else
     Oracles,
     /// Build the device crates for a chip without an operating system or an allocator
@@ -30,6 +36,8 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test(arguments) => test::run(&arguments),
+        Task::Ci => ci::run(),
+        Task::Demo(arguments) => demo::run(&arguments),
         Task::Oracles => oracles::install(),
         Task::Nostd => nostd::run(),
     };

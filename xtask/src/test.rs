@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{nostd, oracles, process};
 
 /// What to test.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
     /// Passed on to `cargo test`, for example `-p espseal-twin`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
