@@ -5,4 +5,14 @@
 #![no_std]
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+pub mod body;
+pub mod cbor;
+pub mod chip;
+pub mod cohort;
+pub mod cose;
+pub mod journal;
+pub mod metadata;
+pub mod report;
+pub mod repository;
 pub mod units;
+pub mod wrap;
