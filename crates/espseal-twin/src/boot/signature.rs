@@ -7,7 +7,9 @@
 //! `bootloader_support/src/secure_boot_v2/secure_boot_signatures_bootloader.c`.
 
 use espseal_crypto::secure_boot::verify_rsa;
-use espseal_format::signature_block::{SignatureBlock, SignatureSector};
+use espseal_format::signature_block::{
+    BlockError, MAGIC, RsaSignatureBlock, SignatureBlock, SignatureSector,
+};
 use espseal_format::units::Digest;
 
 use super::log::Log;
@@ -91,27 +93,34 @@ pub(crate) fn verify_bootloader(
 
 /// Looks for one signature that counts; otherwise says what is wrong with each.
 fn verify(sector: &[u8], digest: &Digest, trusted: &Trusted) -> Result<(), Vec<String>> {
-    let magic = sector.first().copied().unwrap_or(0);
-    let parsed = sector.first_chunk().map(SignatureSector::parse);
-    let Some(Ok(parsed)) = parsed else {
+    let Some(sector) = sector.first_chunk().filter(|sector| sector.starts_with(&[MAGIC])) else {
+        let magic = sector.first().copied().unwrap_or(0);
         let found = format!("(found {magic:#x} not 0xe7). Image not V2 signed?");
         return Err(vec![format!("No signature block magic byte found at signature sector {found}")]);
     };
+    let parsed = SignatureSector::parse(sector);
     let mut reasons = Vec::new();
-    for (index, block) in parsed.blocks().enumerate().take(trusted.blocks) {
-        let SignatureBlock::Rsa(block) = block else {
-            reasons.push(format!("Sig block {index} invalid: scheme is not RSA"));
-            continue;
-        };
-        let key = block.key_digest();
-        if !trusted.digests.contains(&Some(key)) {
-            reasons.push(format!("Sig block {index} invalid: key digest {key} is not burnt or is revoked"));
-            continue;
-        }
-        match verify_rsa(block, digest) {
-            Ok(_) => return Ok(()),
+    for (index, place) in parsed.places().iter().enumerate().take(trusted.blocks) {
+        match place {
+            Err(BlockError::Absent) => {}
             Err(error) => reasons.push(format!("Sig block {index} invalid: {error}")),
+            Ok(SignatureBlock::Rsa(block)) => match verify_block(block, digest, trusted) {
+                Ok(()) => return Ok(()),
+                Err(reason) => reasons.push(format!("Sig block {index} invalid: {reason}")),
+            },
+            Ok(_) => reasons.push(format!("Sig block {index} invalid: scheme is not RSA")),
         }
     }
     Err(reasons)
+}
+
+fn verify_block(block: &RsaSignatureBlock, digest: &Digest, trusted: &Trusted) -> Result<(), String> {
+    let key = block.key_digest();
+    if !trusted.digests.contains(&Some(key)) {
+        return Err(format!("Public key digest {key} in eFuse and the signature block don't match"));
+    }
+    match verify_rsa(block, digest) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
 }
