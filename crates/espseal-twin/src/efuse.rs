@@ -2,23 +2,22 @@
 //!
 //! The state is what the silicon holds. Software sees it through [`Efuses::read`] and
 //! [`Efuses::read_block`], where a read-protected block is all zeros; flash encryption and the ROM see
-//! the real keys. One chip is one table, [`EfuseMap`], in `chip/<chip>.rs`.
+//! the real keys. Fields come from `espseal_format::efuse`, the rest from [`crate::chip`].
 //!
-//! Source: ESP-IDF `components/efuse/<chip>/esp_efuse_table.csv`, the eFuse chapters of the
-//! technical reference manuals, and `espefuse --virt` observed as a black box.
+//! Source: the eFuse chapters of the technical reference manuals, and `espefuse --virt` observed as
+//! a black box.
 
 pub mod emulator;
-mod map;
 mod meaning;
 mod reed_solomon;
 pub mod virt;
 
 use espseal_format::chip::ChipId;
+use espseal_format::efuse::{Coding, EfuseMap, Field, KeyBlock, KeyPurpose, KeyRole};
 
-pub use map::{Block, Coding, EfuseMap, Field, KeyPlan};
 pub use meaning::{DownloadMode, FlashEncryption, Jtag, Mac};
 
-use crate::chip::ChipModel;
+use crate::chip::{ChipModel, Model};
 use crate::power::{Grant, Power, PowerLost};
 
 /// Bytes of the largest eFuse block.
@@ -27,8 +26,7 @@ pub const BLOCK_SIZE: usize = 32;
 /// The eFuses of one chip.
 #[derive(Clone, Debug)]
 pub struct Efuses {
-    model: &'static ChipModel,
-    map: &'static EfuseMap,
+    model: Model,
     blocks: Vec<[u8; BLOCK_SIZE]>,
     controller: Controller,
     power: Power,
@@ -59,11 +57,9 @@ impl Efuses {
     /// [`EfuseError::UnknownChip`] when the twin has no table for the chip.
     pub fn blank(chip: ChipId) -> Result<Self, EfuseError> {
         let model = ChipModel::of(chip).ok_or(EfuseError::UnknownChip(chip))?;
-        let map = &model.efuses;
         Ok(Self {
             model,
-            map,
-            blocks: vec![[0; BLOCK_SIZE]; map.blocks.len()],
+            blocks: vec![[0; BLOCK_SIZE]; model.chip.efuse.blocks.len()],
             controller: Controller::default(),
             power: Power::default(),
         })
@@ -76,21 +72,15 @@ impl Efuses {
         self
     }
 
-    /// The chip's table.
-    #[must_use]
-    pub const fn map(&self) -> &'static EfuseMap {
-        self.map
-    }
-
     /// The chip.
     #[must_use]
     pub const fn chip(&self) -> ChipId {
-        self.model.chip
+        self.model.chip.id
     }
 
-    /// Everything the twin knows about the chip.
+    /// Everything that is known about the chip.
     #[must_use]
-    pub const fn model(&self) -> &'static ChipModel {
+    pub const fn model(&self) -> Model {
         self.model
     }
 
@@ -130,14 +120,14 @@ impl Efuses {
     /// Whether software can no longer read the block.
     #[must_use]
     pub fn is_read_protected(&self, block: usize) -> bool {
-        let bit = self.map.blocks.get(block).and_then(|block| block.rd_dis);
-        bit.is_some_and(|bit| self.get(&self.map.rd_dis) >> bit & 1 == 1)
+        let bit = self.key_block(block).and_then(|block| block.key.read_protect);
+        bit.is_some_and(|bit| is_set(self.get(&self.map().rd_dis), bit))
     }
 
     /// Whether the block can no longer be burnt.
     #[must_use]
     pub fn is_write_protected(&self, block: usize) -> bool {
-        let bit = self.map.blocks.get(block).and_then(|block| block.wr_dis);
+        let bit = self.key_block(block).and_then(|block| block.key.write_protect);
         bit.is_some_and(|bit| self.is_wr_dis(bit))
     }
 
@@ -147,8 +137,8 @@ impl Efuses {
     /// # Errors
     /// [`EfuseError::NoKeyBlock`], [`EfuseError::KeyBlockUsed`], and as [`Efuses::burn`].
     pub fn burn_key(&mut self, block: usize, usage: KeyUse, key: &[u8; 32]) -> Result<(), EfuseError> {
-        let entry = *self.map.blocks.get(block).ok_or(EfuseError::NoKeyBlock { block })?;
-        let purpose = self.map.purpose_for(block, usage).ok_or(EfuseError::NoKeyBlock { block })?;
+        let entry = *self.key_block(block).ok_or(EfuseError::NoKeyBlock { block })?;
+        let purpose = usage.purpose_in(&entry).ok_or(EfuseError::NoKeyBlock { block })?;
         if self.silicon(block) != [0; BLOCK_SIZE] {
             return Err(EfuseError::KeyBlockUsed { block });
         }
@@ -157,17 +147,18 @@ impl Efuses {
             bytes.reverse();
         }
         self.program(block, bytes)?;
-        let mut protect = entry.wr_dis.map_or(0, |bit| 1 << bit);
-        if let Some((field, value)) = purpose {
-            self.set(field, value)?;
-            protect |= field.wr_dis.map_or(0, |bit| 1 << bit);
+        let mut protect = entry.key.write_protect.map_or(0, |bit| 1 << bit);
+        if let Some((field, purpose)) = purpose {
+            self.set(&field, purpose.to_u8().into())?;
+            protect |= field.write_protect.map_or(0, |bit| 1 << bit);
         }
-        let hidden = matches!(usage, KeyUse::FlashEncryption | KeyUse::HmacUpstream);
+        let map = self.map();
         let mut protections = [0; BLOCK_SIZE];
-        self.map.wr_dis.put(&mut protections, protect);
-        if let (true, Some(bit)) = (hidden, entry.rd_dis) {
-            self.refuse_behind(self.map.rd_dis.wr_dis, self.map.rd_dis.name)?;
-            self.map.rd_dis.put(&mut protections, 1 << bit);
+        let hidden = matches!(usage, KeyUse::FlashEncryption | KeyUse::HmacUpstream);
+        put(&map.wr_dis, &mut protections, protect)?;
+        if let (true, Some(bit)) = (hidden, entry.key.read_protect) {
+            self.refuse_behind(map.rd_dis.write_protect, map.rd_dis.name)?;
+            put(&map.rd_dis, &mut protections, 1 << bit)?;
         }
         self.program(0, protections)
     }
@@ -177,8 +168,9 @@ impl Efuses {
     /// # Errors
     /// [`EfuseError::NoSuchField`] also for a field that has no such bit.
     pub fn write_protect(&mut self, name: &str) -> Result<(), EfuseError> {
-        let bit = self.field(name)?.wr_dis.ok_or_else(|| EfuseError::NoSuchField(name.into()))?;
-        self.set(&self.map.wr_dis, 1 << bit)
+        let bit = self.field(name)?.write_protect;
+        let bit = bit.ok_or_else(|| EfuseError::NoSuchField(name.into()))?;
+        self.set(&self.map().wr_dis, 1 << bit)
     }
 
     /// The bits of a block as the silicon holds them.
@@ -186,23 +178,30 @@ impl Efuses {
         self.blocks.get(block).copied().unwrap_or([0; BLOCK_SIZE])
     }
 
-    /// Reads a field of the map.
+    /// The table of fields.
+    pub(crate) const fn map(&self) -> &'static EfuseMap {
+        self.model.chip.efuse
+    }
+
+    /// Reads a field of the map as software does.
     pub(crate) fn get(&self, field: &Field) -> u64 {
-        field.take(&self.read_block(usize::from(field.block)))
+        let rd_dis = &self.map().rd_dis;
+        let block = self.silicon(usize::from(field.block));
+        let hidden = match field.read_protect {
+            Some(bit) if field != rd_dis => is_set(self.get(rd_dis), bit),
+            _ => false,
+        };
+        if hidden { 0 } else { field.get(&block).unwrap_or(0) }
     }
 
     /// Burns a field of the map.
     pub(crate) fn set(&mut self, field: &Field, value: u64) -> Result<(), EfuseError> {
-        if field.width < 64 && value >> field.width != 0 {
-            return Err(EfuseError::TooWide { field: field.name, width: field.width, value });
-        }
-        let new = value & !self.get(field);
-        if new == 0 {
+        let mut bits = [0; BLOCK_SIZE];
+        put(field, &mut bits, value)?;
+        if value & !self.get(field) == 0 {
             return Ok(());
         }
-        self.refuse_behind(field.wr_dis, field.name)?;
-        let mut bits = [0; BLOCK_SIZE];
-        field.put(&mut bits, value);
+        self.refuse_behind(field.write_protect, field.name)?;
         self.program(usize::from(field.block), bits)
     }
 
@@ -215,8 +214,9 @@ impl Efuses {
 
     /// One burn command of the controller: ORs `bits` into the block.
     fn program(&mut self, block: usize, bits: [u8; BLOCK_SIZE]) -> Result<(), EfuseError> {
-        let entry = self.map.blocks.get(block).ok_or(EfuseError::NoKeyBlock { block })?;
-        self.refuse_behind(entry.wr_dis, entry.name)?;
+        let entry = self.map().blocks.get(block).ok_or(EfuseError::NoKeyBlock { block })?;
+        let guard = self.key_block(block).and_then(|block| block.key.write_protect);
+        self.refuse_behind(guard, entry.name)?;
         let old = self.silicon(block);
         if entry.coding == Coding::ReedSolomon && old != [0; BLOCK_SIZE] {
             return Err(EfuseError::KeyBlockUsed { block });
@@ -238,20 +238,55 @@ impl Efuses {
         }
     }
 
-    fn refuse_behind(&self, wr_dis: Option<u8>, name: &'static str) -> Result<(), EfuseError> {
-        if wr_dis.is_some_and(|bit| self.is_wr_dis(bit)) {
+    fn refuse_behind(&self, guard: Option<u8>, name: &'static str) -> Result<(), EfuseError> {
+        if guard.is_some_and(|bit| self.is_wr_dis(bit)) {
             return Err(EfuseError::WriteProtected { field: name });
         }
         Ok(())
     }
 
     fn is_wr_dis(&self, bit: u8) -> bool {
-        self.get(&self.map.wr_dis) >> bit & 1 == 1
+        is_set(self.get(&self.map().wr_dis), bit)
+    }
+
+    fn key_block(&self, block: usize) -> Option<&'static KeyBlock> {
+        self.map().keys.iter().find(|entry| usize::from(entry.key.block) == block)
     }
 
     fn field(&self, name: &str) -> Result<&'static Field, EfuseError> {
-        self.map.field(name).ok_or_else(|| EfuseError::NoSuchField(name.into()))
+        self.map().field(name).ok_or_else(|| EfuseError::NoSuchField(name.into()))
     }
+}
+
+impl KeyUse {
+    /// Purpose field and value for this use of a block, if the block has one; the outer `None` when
+    /// the block cannot serve it.
+    fn purpose_in(self, block: &KeyBlock) -> Option<Option<(Field, KeyPurpose)>> {
+        let purpose = match self {
+            Self::FlashEncryption => KeyPurpose::XtsAes128Key,
+            Self::HmacUpstream => KeyPurpose::HmacUp,
+            Self::SecureBootDigest(0) => KeyPurpose::SecureBootDigest0,
+            Self::SecureBootDigest(1) => KeyPurpose::SecureBootDigest1,
+            Self::SecureBootDigest(2) => KeyPurpose::SecureBootDigest2,
+            Self::SecureBootDigest(_) => return None,
+        };
+        match (block.role, self) {
+            (KeyRole::Purpose(field), _) => Some(Some((field, purpose))),
+            (KeyRole::FlashEncryption, Self::FlashEncryption)
+            | (KeyRole::SecureBoot, Self::SecureBootDigest(0)) => Some(None),
+            _ => None,
+        }
+    }
+}
+
+/// Sets a field's bits in a block.
+fn put(field: &Field, block: &mut [u8; BLOCK_SIZE], value: u64) -> Result<(), EfuseError> {
+    let width = field.width;
+    field.burn(block, value).ok_or(EfuseError::TooWide { field: field.name, width, value })
+}
+
+const fn is_set(bits: u64, bit: u8) -> bool {
+    bits >> bit & 1 == 1
 }
 
 /// Why eFuses could not be read or burnt.
@@ -282,7 +317,7 @@ pub enum EfuseError {
         /// Name of the field.
         field: &'static str,
         /// Bits in the field.
-        width: u8,
+        width: u16,
         /// What should have been burnt.
         value: u64,
     },

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::log::Log;
 use super::signature::{self, Trusted};
 use crate::bus::Bus;
-use crate::chip::ChipModel;
+use crate::chip::Model;
 use crate::nor::NorError;
 use crate::power::PowerLost;
 
@@ -32,7 +32,7 @@ pub(crate) struct Part {
 /// What an image is checked against.
 #[derive(Debug)]
 pub(crate) struct Checks<'a> {
-    pub model: &'static ChipModel,
+    pub model: Model,
     pub revision: u16,
     /// Trusted keys when signatures are verified.
     pub signature: Option<&'a Trusted>,
@@ -109,7 +109,7 @@ impl Walk<'_, '_> {
             u16::from_le_bytes(bytes.unwrap_or_default())
         };
         let (chip, min, max) = (word(12), word(15), word(17));
-        let (own, revision) = (checks.model.chip.to_u16(), checks.revision);
+        let (own, revision) = (checks.model.chip.id.to_u16(), checks.revision);
         if chip != own {
             return self.fail("boot_comm", format!("mismatch chip ID, expected {own}, found {chip}"));
         }
@@ -148,8 +148,7 @@ impl Walk<'_, '_> {
             let text = format!("Segment 0: length {length:#x} is too short for app description");
             return self.fail(TAG, text);
         }
-        let memory = &checks.model.memory;
-        let (mapped, at) = (memory.is_mapped(load), self.at);
+        let (mapped, at) = (checks.model.chip.is_mapped(load), self.at);
         if mapped && at % MMU_PAGE != load % MMU_PAGE {
             let text = format!("Segment {index} load address {load:#010x}, doesn't match data {at:#010x}");
             return self.fail(TAG, text);
@@ -160,7 +159,7 @@ impl Walk<'_, '_> {
             TAG,
             format!("segment {index}: paddr={at:08x} vaddr={load:08x} size={length:05x}h ({length:6}) {action}"),
         );
-        if loaded && length > 0 && !memory.is_loadable(load, length) {
+        if loaded && length > 0 && !checks.model.is_loadable(load, length) {
             let end = load.wrapping_add(length);
             let text = format!("Segment {index} {load:#010x}-{end:#010x} invalid: bad load address range");
             return self.fail(TAG, text);

@@ -31,7 +31,7 @@ pub(crate) struct NotTrusted;
 impl Trusted {
     /// Takes the keys that are burnt and not revoked.
     pub(crate) fn from_efuses(efuses: &Efuses) -> Self {
-        Self { digests: efuses.secure_boot_digests(), blocks: efuses.map().digest_slots() }
+        Self { digests: efuses.secure_boot_digests(), blocks: efuses.model().chip.signature_blocks.into() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

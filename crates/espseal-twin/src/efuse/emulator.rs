@@ -14,12 +14,12 @@ use super::{BLOCK_SIZE, EfuseError, Efuses};
 /// Encodes the eFuses as the emulator's file. It holds every key in the clear.
 #[must_use]
 pub fn encode(efuses: &Efuses) -> Vec<u8> {
-    let map = efuses.map;
-    let mut file = Vec::with_capacity(map.emulator_size);
-    for (index, block) in map.blocks.iter().enumerate() {
-        file.extend(efuses.silicon(index).iter().take(block.len));
+    let size = efuses.model.registers.emulator_size;
+    let mut file = Vec::with_capacity(size);
+    for (index, block) in efuses.map().blocks.iter().enumerate() {
+        file.extend(efuses.silicon(index).iter().take(usize::from(block.words) * 4));
     }
-    file.resize(map.emulator_size, 0);
+    file.resize(size, 0);
     file
 }
 
@@ -29,13 +29,14 @@ pub fn encode(efuses: &Efuses) -> Vec<u8> {
 /// [`EmulatorFileError`] for an unknown chip or a file of another length.
 pub fn parse(chip: ChipId, file: &[u8]) -> Result<Efuses, EmulatorFileError> {
     let mut efuses = Efuses::blank(chip)?;
-    let map = efuses.map;
-    if file.len() != map.emulator_size {
-        return Err(EmulatorFileError::Length { expected: map.emulator_size, found: file.len() });
+    let expected = efuses.model.registers.emulator_size;
+    if file.len() != expected {
+        return Err(EmulatorFileError::Length { expected, found: file.len() });
     }
     let mut rest = file;
-    for (index, block) in map.blocks.iter().enumerate() {
-        let Some((stored, after)) = rest.split_at_checked(block.len) else { break };
+    for (index, block) in efuses.map().blocks.iter().enumerate() {
+        let length = usize::from(block.words) * 4;
+        let Some((stored, after)) = rest.split_at_checked(length) else { break };
         let mut bytes = [0; BLOCK_SIZE];
         bytes.iter_mut().zip(stored).for_each(|(to, from)| *to = *from);
         efuses.load_block(index, bytes);

@@ -13,16 +13,16 @@ use super::{BLOCK_SIZE, EfuseError, Efuses};
 /// Encodes the eFuses as the file of `espefuse --virt`.
 #[must_use]
 pub fn encode(efuses: &Efuses) -> Vec<u8> {
-    let map = efuses.map;
-    let mut registers = vec![0; map.register_space];
-    for (index, block) in map.blocks.iter().enumerate() {
-        place(&mut registers, block.register, efuses.read_block(index).get(..block.len));
+    let layout = &efuses.model.registers;
+    let mut registers = vec![0; layout.space];
+    for (index, (register, length)) in places(efuses).enumerate() {
+        place(&mut registers, register, efuses.read_block(index).get(..length));
     }
     if efuses.controller.used {
-        for (register, value) in map.controller_registers {
+        for (register, value) in layout.controller {
             place(&mut registers, *register, Some(&value.to_le_bytes()));
         }
-        if let Some(register) = map.check_register {
+        if let Some(register) = layout.check {
             place(&mut registers, register, Some(&efuses.controller.check_values));
         }
     }
@@ -36,21 +36,22 @@ pub fn encode(efuses: &Efuses) -> Vec<u8> {
 /// [`VirtFileError`] for an unknown chip or a file of another length.
 pub fn parse(chip: ChipId, file: &[u8]) -> Result<Efuses, VirtFileError> {
     let mut efuses = Efuses::blank(chip)?;
-    let map = efuses.map;
-    if file.len() != map.register_space {
-        return Err(VirtFileError::Length { expected: map.register_space, found: file.len() });
+    let layout = &efuses.model().registers;
+    if file.len() != layout.space {
+        return Err(VirtFileError::Length { expected: layout.space, found: file.len() });
     }
     let registers: Vec<u8> = file.iter().rev().copied().collect();
-    for (index, block) in map.blocks.iter().enumerate() {
+    let places: Vec<_> = places(&efuses).collect();
+    for (index, (register, length)) in places.into_iter().enumerate() {
         let mut bytes = [0; BLOCK_SIZE];
-        if let Some(stored) = registers.get(block.register..block.register + block.len) {
+        if let Some(stored) = registers.get(register..register.saturating_add(length)) {
             bytes.iter_mut().zip(stored).for_each(|(to, from)| *to = *from);
         }
         efuses.load_block(index, bytes);
     }
     efuses.controller.used =
-        map.controller_registers.iter().any(|(register, _)| registers.get(*register) != Some(&0));
-    if let Some(check) = map.check_register.and_then(|at| registers.get(at..)?.first_chunk()) {
+        layout.controller.iter().any(|(register, _)| registers.get(*register) != Some(&0));
+    if let Some(check) = layout.check.and_then(|at| registers.get(at..)?.first_chunk()) {
         efuses.controller.check_values = *check;
     }
     Ok(efuses)
@@ -71,6 +72,12 @@ pub enum VirtFileError {
     /// The twin does not know the chip.
     #[error(transparent)]
     Efuse(#[from] EfuseError),
+}
+
+/// Register and length in bytes of each block.
+fn places(efuses: &Efuses) -> impl Iterator<Item = (usize, usize)> {
+    let lengths = efuses.map().blocks.iter().map(|block| usize::from(block.words) * 4);
+    efuses.model.registers.blocks.iter().copied().zip(lengths)
 }
 
 /// Copies bytes to a register.
