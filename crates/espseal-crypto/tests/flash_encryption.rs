@@ -7,15 +7,16 @@ mod test_rng;
 use std::path::Path;
 
 use espseal_crypto::flash_encryption::{FlashCipher, FlashCryptConfig, FlashKey, Misaligned};
-use espseal_crypto::flash_key::FlashScheme;
+use espseal_format::chip::SchemeId;
 use espseal_format::units::FlashOffset;
 use rand_core::Rng as _;
 use test_rng::TestRng;
 
-fn scheme(name: &str) -> FlashScheme {
-    match name {
-        "esp32" => FlashScheme::Esp32,
-        _ => FlashScheme::Xts,
+fn scheme(name: &str, key_len: usize) -> SchemeId {
+    match (name, key_len) {
+        ("esp32", _) => SchemeId::Esp32Aes,
+        (_, 64) => SchemeId::XtsAes256,
+        _ => SchemeId::XtsAes128,
     }
 }
 
@@ -25,12 +26,13 @@ fn vectors_made_by_espsecure_encrypt_and_decrypt() {
     let (mut esp32, mut xts) = (0, 0);
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<_> = line.split(' ').collect();
-        let scheme = scheme(fields[0]);
+        let file = hex::decode(fields[1]).unwrap();
+        let scheme = scheme(fields[0], file.len());
         match scheme {
-            FlashScheme::Esp32 => esp32 += 1,
-            FlashScheme::Xts => xts += 1,
+            SchemeId::Esp32Aes => esp32 += 1,
+            _ => xts += 1,
         }
-        let key = FlashKey::from_file(scheme, &hex::decode(fields[1]).unwrap()).unwrap();
+        let key = FlashKey::from_file(scheme, &file).unwrap();
         let config = FlashCryptConfig::new(u8::from_str_radix(fields[2], 16).unwrap()).unwrap();
         let offset = FlashOffset::new(u32::from_str_radix(fields[3], 16).unwrap());
         let plaintext = hex::decode(fields[4]).unwrap();
@@ -91,7 +93,7 @@ fn random_stretches_agree_with_a_live_espsecure() {
         oracles::run(command.arg("--output").arg(&cipher_file).arg(&plain_file));
         let ciphertext = std::fs::read(&cipher_file).unwrap();
 
-        let key = FlashKey::from_file(scheme(name), &file).unwrap();
+        let key = FlashKey::from_file(scheme(name, key_len), &file).unwrap();
         let cipher = FlashCipher::new(&key, FlashCryptConfig::new(config).unwrap());
         for case in 0..100 {
             let (start, len) = match case {
@@ -148,20 +150,20 @@ fn efuse_order_is_that_of_espefuse() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let file: Vec<u8> = (0..64).collect();
     let key_file = folder.join("efuse.key");
-    let runs: [(&str, &str, Option<&str>, FlashScheme, usize); 3] = [
-        ("esp32", "BLOCK1", None, FlashScheme::Esp32, 32),
+    let runs: [(&str, &str, Option<&str>, SchemeId, usize); 3] = [
+        ("esp32", "BLOCK1", None, SchemeId::Esp32Aes, 32),
         (
             "esp32c3",
             "BLOCK_KEY0",
             Some("XTS_AES_128_KEY"),
-            FlashScheme::Xts,
+            SchemeId::XtsAes128,
             32,
         ),
         (
             "esp32s3",
             "BLOCK_KEY0",
             Some("XTS_AES_256_KEY"),
-            FlashScheme::Xts,
+            SchemeId::XtsAes256,
             64,
         ),
     ];
@@ -187,7 +189,11 @@ fn efuse_order_is_that_of_espefuse() {
         let stored = std::fs::read(&virt).unwrap();
         let key = FlashKey::from_file(scheme, &file[..len]).unwrap();
         let burnt = key.efuse_blocks();
-        let expected: Vec<u8> = burnt.blocks().iter().flat_map(|b| b.iter().rev().copied()).collect();
+        let expected: Vec<u8> = burnt
+            .blocks()
+            .iter()
+            .flat_map(|b| b.iter().rev().copied())
+            .collect();
         let found = stored.windows(len).any(|window| window == expected);
         assert!(found, "{chip}: {stored:02x?}");
     }
