@@ -5,4 +5,14 @@
 #![no_std]
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+pub mod app_desc;
+pub mod chip;
+mod crc32;
+pub mod efuse;
+pub mod enc_img;
+pub mod image;
+pub mod otadata;
+pub mod partition_table;
+pub mod read;
+pub mod signature_block;
 pub mod units;
