@@ -1,1 +1,51 @@
-fn main(){}
+//! The project's own tasks. `cargo xtask --help` lists them; none needs anything installed first.
+
+mod ci;
+mod demo;
+mod nostd;
+mod oracles;
+mod process;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_version_flag = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install the oracles, then run every test of the workspace
+    Test(test::Arguments),
+    /// Check formatting and lints, then run every test
+    Ci,
+    /// Run the main job: one release, all the way
+    Demo(demo::Arguments),
+    /// Install the tools and real images that the tests compare with, and nothing else
+    Oracles,
+    /// Build the device crates for a chip without an operating system or an allocator
+    Nostd,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Test(arguments) => test::run(&arguments),
+        Task::Ci => ci::run(),
+        Task::Demo(arguments) => demo::run(&arguments),
+        Task::Oracles => oracles::install(),
+        Task::Nostd => nostd::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
