@@ -2,5 +2,8 @@
 //!
 //! It exists to rehearse what cannot be undone, and to cut the power where no bench can.
 
+pub mod bus;
+pub mod chip;
+pub mod efuse;
 pub mod nor;
 pub mod power;

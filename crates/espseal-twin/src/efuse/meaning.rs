@@ -23,7 +23,9 @@ impl Mac {
     #[must_use]
     pub fn crc8(self) -> u8 {
         self.0.iter().fold(0, |crc, byte| {
-            (0..8).fold(crc ^ byte, |crc, _| (crc >> 1) ^ if crc & 1 == 1 { 0x8C } else { 0 })
+            (0..8).fold(crc ^ byte, |crc, _| {
+                (crc >> 1) ^ if crc & 1 == 1 { 0x8C } else { 0 }
+            })
         })
     }
 }
@@ -76,8 +78,13 @@ impl Efuses {
     pub fn as_shipped(chip: ChipId, mac: Mac) -> Result<Self, EfuseError> {
         let mut efuses = Self::blank(chip)?;
         let map = efuses.map();
-        let address = mac.0.iter().fold(0, |address, byte| address << 8 | u64::from(*byte));
-        let crc = map.field("MAC_CRC").map(|field| (field, u64::from(mac.crc8())));
+        let address = mac
+            .0
+            .iter()
+            .fold(0, |address, byte| address << 8 | u64::from(*byte));
+        let crc = map
+            .field("MAC_CRC")
+            .map(|field| (field, u64::from(mac.crc8())));
         let shipped = efuses.model.locks.shipped.iter();
         let revision = shipped.filter_map(|(name, value)| Some((map.field(name)?, *value)));
         let mut blocks = efuses.blocks.clone();
@@ -135,7 +142,9 @@ impl Efuses {
     pub fn flash_crypt_config(&self) -> FlashCryptConfig {
         let field = self.map().field("FLASH_CRYPT_CONFIG");
         let value = field.and_then(|field| u8::try_from(self.get(field)).ok());
-        value.and_then(FlashCryptConfig::new).unwrap_or(FlashCryptConfig::DEFAULT)
+        value
+            .and_then(FlashCryptConfig::new)
+            .unwrap_or(FlashCryptConfig::DEFAULT)
     }
 
     /// Whether the ROM verifies the bootloader's signature.
@@ -162,7 +171,10 @@ impl Efuses {
     /// Whether the key of a digest slot is revoked.
     #[must_use]
     pub fn is_revoked(&self, slot: usize) -> bool {
-        self.map().key_revoke.get(slot).is_some_and(|field| self.get(field) == 1)
+        self.map()
+            .key_revoke
+            .get(slot)
+            .is_some_and(|field| self.get(field) == 1)
     }
 
     /// Anti-rollback counter: the number of bits burnt.
@@ -180,7 +192,11 @@ impl Efuses {
         let (width, wanted) = (u32::from(field.width), version.get());
         if wanted > width {
             let value = u64::from(wanted);
-            return Err(EfuseError::TooWide { field: field.name, width: field.width, value });
+            return Err(EfuseError::TooWide {
+                field: field.name,
+                width: field.width,
+                value,
+            });
         }
         // As ESP-IDF does it: the lowest bits, so the field reads as (1 << version) - 1.
         self.set(&field, (1_u64 << wanted).wrapping_sub(1))
@@ -190,7 +206,11 @@ impl Efuses {
     #[must_use]
     pub fn download_mode(&self) -> DownloadMode {
         let locks = &self.model.locks;
-        let set = |name| self.map().field(name).is_some_and(|field| self.get(field) != 0);
+        let set = |name| {
+            self.map()
+                .field(name)
+                .is_some_and(|field| self.get(field) != 0)
+        };
         if set(locks.download_off) {
             DownloadMode::Off
         } else if locks.download_secure.is_some_and(set) {
@@ -203,8 +223,16 @@ impl Efuses {
     /// State of the JTAG port.
     #[must_use]
     pub fn jtag(&self) -> Jtag {
-        let set = |name: &&str| self.map().field(name).is_some_and(|field| self.get(field) != 0);
-        if self.model.locks.jtag.iter().all(set) { Jtag::Off } else { Jtag::Open }
+        let set = |name: &&str| {
+            self.map()
+                .field(name)
+                .is_some_and(|field| self.get(field) != 0)
+        };
+        if self.model.locks.jtag.iter().all(set) {
+            Jtag::Off
+        } else {
+            Jtag::Open
+        }
     }
 
     fn purpose(&self, field: &Field) -> KeyPurpose {
