@@ -152,7 +152,10 @@ impl World {
             channel: channel(),
             group: GROUP,
             built_in_root,
-            floors: Floors { time: TODAY - 30 * maker::DAY, ..Floors::default() },
+            floors: Floors {
+                time: TODAY - 30 * maker::DAY,
+                ..Floors::default()
+            },
             layout: layout(factory),
             policy: Policy::default(),
         };
@@ -246,22 +249,36 @@ impl World {
 
     /// Whether anything outside the journal was erased.
     pub(crate) fn touched(&self) -> bool {
-        self.flash.erased.iter().any(|at| !(JOURNAL..JOURNAL + 0x4000).contains(at))
+        self.flash
+            .erased
+            .iter()
+            .any(|at| !(JOURNAL..JOURNAL + 0x4000).contains(at))
     }
 
     /// Updates, restarts and confirms.
     pub(crate) fn update_and_confirm(&mut self) {
         let outcome = self.update().unwrap();
-        assert!(matches!(outcome, UpdateOutcome::RestartToBoot { .. }), "{outcome:?}");
+        assert!(
+            matches!(outcome, UpdateOutcome::RestartToBoot { .. }),
+            "{outcome:?}"
+        );
         self.boot();
         let outcome = self.on_boot().unwrap();
-        assert_eq!(outcome, BootOutcome::AwaitingConfirmation { manifest: self.manifest });
+        assert_eq!(
+            outcome,
+            BootOutcome::AwaitingConfirmation {
+                manifest: self.manifest
+            }
+        );
         self.confirm().unwrap();
     }
 }
 
 fn layout(factory: Factory) -> Layout {
-    let region = |offset| Region { offset: FlashOffset::new(offset), size: SLOT_SIZE };
+    let region = |offset| Region {
+        offset: FlashOffset::new(offset),
+        size: SLOT_SIZE,
+    };
     Layout {
         factory: (factory == Factory::FactoryApp).then(|| region(OTA_1 + SLOT_SIZE)),
         slots: [region(OTA_0), region(OTA_1)].into_iter().collect(),

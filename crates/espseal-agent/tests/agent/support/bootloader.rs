@@ -43,7 +43,9 @@ pub(crate) fn boot(
     if entries.iter().all(OtadataEntry::is_invalid) {
         if layout.factory.is_none() {
             start = 0;
-            initial = entries.iter().all(|entry| entry.seq == u32::MAX || !entry.has_good_crc());
+            initial = entries
+                .iter()
+                .all(|entry| entry.seq == u32::MAX || !entry.has_good_crc());
         }
     } else if let Some(active) = active(&entries) {
         start = (entries[active].seq.wrapping_sub(1) % count as u32) as i32;
@@ -53,10 +55,19 @@ pub(crate) fn boot(
         }
     }
     for index in (-1..=start).rev().chain(start + 1..count) {
-        let slot = if index < 0 { Slot::Factory } else { Slot::Ota(index as u8) };
+        let slot = if index < 0 {
+            Slot::Factory
+        } else {
+            Slot::Ota(index as u8)
+        };
         if starts(flash, layout, slot, burnt)? {
             if initial && index >= 0 {
-                write_entry(flash, layout, 0, &OtadataEntry::new(index as u32 + 1, OtaState::Valid))?;
+                write_entry(
+                    flash,
+                    layout,
+                    0,
+                    &OtadataEntry::new(index as u32 + 1, OtaState::Valid),
+                )?;
             }
             return Ok(Some(slot));
         }
@@ -125,5 +136,8 @@ fn write_entry(
 }
 
 fn at(layout: &Layout, sector: usize) -> FlashOffset {
-    layout.otadata.checked_add((sector * SECTOR_SIZE) as u32).unwrap()
+    layout
+        .otadata
+        .checked_add((sector * SECTOR_SIZE) as u32)
+        .unwrap()
 }

@@ -41,8 +41,9 @@ impl App {
         header.chip_id = self.chip_id.into();
         header.hash_appended = 1;
         let secure_version = SecurityVersion::new(self.secure_version);
-        let descriptor =
-            AppDescriptor::new(self.project, self.version, secure_version).unwrap().encode();
+        let descriptor = AppDescriptor::new(self.project, self.version, secure_version)
+            .unwrap()
+            .encode();
         // Header, segment header, data, checksum block and hash fill whole chunks.
         let length = self.chunks * SECTOR_SIZE - 24 - 8 - 16 - 32 + 8;
         let mut data = descriptor.to_vec();
@@ -51,8 +52,10 @@ impl App {
             x = x.wrapping_mul(181).wrapping_add(101);
             data.push(x ^ (data.len() >> 8) as u8);
         }
-        let segment =
-            SegmentHeader { load_addr: 0x4080_0000.into(), data_len: (length as u32).into() };
+        let segment = SegmentHeader {
+            load_addr: 0x4080_0000.into(),
+            data_len: (length as u32).into(),
+        };
         let mut image = header.encode().to_vec();
         image.extend_from_slice(&segment.load_addr.get().to_le_bytes());
         image.extend_from_slice(&segment.data_len.get().to_le_bytes());

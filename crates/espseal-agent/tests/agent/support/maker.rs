@@ -8,15 +8,14 @@ use espseal_crypto::es256::SigningKey;
 use espseal_format::chip::ChipId;
 use espseal_format::cohort::{Ppm, Salt};
 use espseal_format::cose::Role;
-use espseal_format::metadata::manifest::{
-    ClassId, Component, ComponentKind, Manifest, VendorId,
-};
+use espseal_format::metadata::manifest::{ClassId, Component, ComponentKind, Manifest, VendorId};
 use espseal_format::metadata::now::{Hold, Now};
 use espseal_format::metadata::releases::{Epoch, Offer, OfferState, Releases};
 use espseal_format::metadata::root::{RoleKeys, Root};
 use espseal_format::repository::Resource;
 use espseal_format::units::{
-    CHUNK_SIZE, ChannelName, Digest, Position, Product, PublicKeyBytes, SECTOR_SIZE, SecurityVersion,
+    CHUNK_SIZE, ChannelName, Digest, Position, Product, PublicKeyBytes, SECTOR_SIZE,
+    SecurityVersion,
 };
 use espseal_format::wrap::{ShardNibbles, ShardPrefix};
 
@@ -49,7 +48,14 @@ impl Keys {
         let mut key = || SigningKey::generate(&mut rng);
         let (root, releases, now, stranger) = ([key(), key(), key()], key(), key(), key());
         let epoch = EpochKey::generate(&mut rng);
-        Self { root, releases, now, stranger, epoch, rng }
+        Self {
+            root,
+            releases,
+            now,
+            stranger,
+            epoch,
+            rng,
+        }
     }
 }
 
@@ -74,7 +80,10 @@ impl Maker {
             releases: role(1, 1, &[&keys.releases]),
             now: role(1, 1, &[&keys.now]),
         };
-        let first = Position { generation: 1, version: 1 };
+        let first = Position {
+            generation: 1,
+            version: 1,
+        };
         let epoch = Epoch {
             group: GROUP,
             epoch: 3,
@@ -98,7 +107,13 @@ impl Maker {
             root_version: 1,
             holds: heapless::Vec::new(),
         };
-        Self { keys, root, releases, now, repository: Repository::default() }
+        Self {
+            keys,
+            root,
+            releases,
+            now,
+            repository: Repository::default(),
+        }
     }
 
     /// The current root, signed by two root keys.
@@ -109,7 +124,8 @@ impl Maker {
     /// Publishes the current root as `root/<version>.cose`.
     pub(crate) fn publish_root(&mut self) {
         let bytes = self.signed_root();
-        self.repository.put(Resource::Root(self.root.version), bytes);
+        self.repository
+            .put(Resource::Root(self.root.version), bytes);
     }
 
     /// Seals an image, wraps its key, publishes the manifest that `bend` has had a look at, and
@@ -124,7 +140,10 @@ impl Maker {
         let mut body = image.to_vec();
         let sealed = content::seal(&mut self.keys.rng, &mut body);
         let digest = Digest::of(&body);
-        let hashes: Vec<u8> = body.chunks(CHUNK_SIZE).flat_map(|c| Digest::of(c).0).collect();
+        let hashes: Vec<u8> = body
+            .chunks(CHUNK_SIZE)
+            .flat_map(|c| Digest::of(c).0)
+            .collect();
         let length = u32::try_from(body.len()).unwrap();
         let mut manifest = Manifest {
             product: PRODUCT,
@@ -161,7 +180,11 @@ impl Maker {
 
     fn wrap(&mut self, body: &Digest, key: &ContentKey) {
         let wrap = self.keys.epoch.kek(&PRODUCT, GROUP, 3, body).wrap(key);
-        let resource = Resource::BodyWrap { body, group: GROUP, epoch: 3 };
+        let resource = Resource::BodyWrap {
+            body,
+            group: GROUP,
+            epoch: 3,
+        };
         self.repository.put(resource, wrap.0.to_vec());
     }
 
@@ -180,24 +203,46 @@ impl Maker {
     }
 
     pub(crate) fn hold(&mut self, seq: u64, ppm: u32) {
-        let hold = Hold { channel: channel(), chip: CHIP, seq, ppm: Ppm::new(ppm).unwrap() };
+        let hold = Hold {
+            channel: channel(),
+            chip: CHIP,
+            seq,
+            ppm: Ppm::new(ppm).unwrap(),
+        };
         self.now.holds = heapless::Vec::from_slice(&[hold]).unwrap();
     }
 
     /// Makes the device a recipient of the current epoch, among others.
     pub(crate) fn enrol(&mut self, device: &SoftwareDeviceKey) {
         let mut shard = Vec::new();
-        let others = (0..4).map(|_| SoftwareDeviceKey::generate(&mut self.keys.rng).public_key().clone());
-        let everybody: Vec<PublicKeyBytes> =
-            others.collect::<Vec<_>>().into_iter().chain([*device.public_key()]).collect();
+        let others = (0..4).map(|_| {
+            SoftwareDeviceKey::generate(&mut self.keys.rng)
+                .public_key()
+                .clone()
+        });
+        let everybody: Vec<PublicKeyBytes> = others
+            .collect::<Vec<_>>()
+            .into_iter()
+            .chain([*device.public_key()])
+            .collect();
         for key in &everybody {
-            let entry = self.keys.epoch.wrap_for(key, &PRODUCT, GROUP, 3, &mut self.keys.rng);
+            let entry = self
+                .keys
+                .epoch
+                .wrap_for(key, &PRODUCT, GROUP, 3, &mut self.keys.rng);
             shard.push(entry.unwrap());
         }
         shard.sort_by_key(|entry| entry.device);
         let bytes = shard.iter().flat_map(|entry| entry.encode()).collect();
         let prefix = ShardPrefix::of(&device.device_id(), ShardNibbles::new(1).unwrap());
-        self.repository.put(Resource::EpochShard { group: GROUP, epoch: 3, prefix }, bytes);
+        self.repository.put(
+            Resource::EpochShard {
+                group: GROUP,
+                epoch: 3,
+                prefix,
+            },
+            bytes,
+        );
     }
 
     /// Signs `releases` and `now` as they stand, each one version further, and publishes them.
@@ -211,7 +256,8 @@ impl Maker {
     pub(crate) fn publish_as_is(&mut self) {
         let bytes = self.signed_releases(&self.keys.releases);
         self.now.releases = Digest::of(&bytes);
-        self.repository.put(Resource::Releases(&self.now.releases), bytes);
+        self.repository
+            .put(Resource::Releases(&self.now.releases), bytes);
         let bytes = self.signed_now(&self.keys.now);
         self.repository.put(Resource::Now, bytes);
     }
@@ -235,14 +281,20 @@ pub(crate) fn role(threshold: u8, generation: u32, keys: &[&SigningKey]) -> Role
     let mut keys: heapless::Vec<PublicKeyBytes, 5> =
         keys.iter().map(|key| key.public_key()).collect();
     keys.sort();
-    RoleKeys { threshold, keys, generation }
+    RoleKeys {
+        threshold,
+        keys,
+        generation,
+    }
 }
 
 pub(crate) fn sign_root(root: &Root, keys: &[&SigningKey]) -> Vec<u8> {
     let payload = encoded(|out| root.encode(out).unwrap());
-    let signatures: Vec<SignatureOf> =
-        keys.iter().map(|key| cose::sign(key, &root.product, &payload).unwrap()).collect();
-    let envelope = SignatureOf::threshold_envelope(&signatures, &payload);
+    let signatures: Vec<SignatureOf> = keys
+        .iter()
+        .map(|key| cose::sign(key, &root.product, &payload).unwrap())
+        .collect();
+    let envelope = SignatureOf::threshold_envelope(&signatures, &payload).unwrap();
     encoded(|out| envelope.encode(out).unwrap())
 }
 

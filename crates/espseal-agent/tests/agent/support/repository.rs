@@ -57,15 +57,23 @@ impl Repository {
 
     /// The only file whose path contains `part`.
     pub(crate) fn file(&mut self, part: &str) -> &mut Vec<u8> {
-        let mut found = self.files.iter_mut().filter(|(path, _)| path.contains(part));
-        let (_, bytes) = found.next().unwrap_or_else(|| panic!("no file like {part}"));
+        let mut found = self
+            .files
+            .iter_mut()
+            .filter(|(path, _)| path.contains(part));
+        let (_, bytes) = found
+            .next()
+            .unwrap_or_else(|| panic!("no file like {part}"));
         assert!(found.next().is_none(), "several files like {part}");
         bytes
     }
 
     /// The ranges of bodies that were asked for, in order.
     pub(crate) fn body_ranges(&self) -> Vec<Range<u32>> {
-        let bodies = self.requests.iter().filter(|(path, _)| path.ends_with(".bin"));
+        let bodies = self
+            .requests
+            .iter()
+            .filter(|(path, _)| path.ends_with(".bin"));
         bodies.map(|(_, range)| range.clone().unwrap()).collect()
     }
 
@@ -79,7 +87,11 @@ impl Repository {
             rest.push(0);
         }
         let endless = self.endless.as_deref() == Some(path);
-        self.open = Some(Answer { path: path.into(), rest, endless });
+        self.open = Some(Answer {
+            path: path.into(),
+            rest,
+            endless,
+        });
     }
 
     fn count_now(&mut self) {
