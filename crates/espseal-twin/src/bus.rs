@@ -54,11 +54,18 @@ impl<'a> Bus<'a> {
         // The cache decrypts whole units; the chip's size is a multiple of them.
         let start = offset.get() & !(UNIT - 1);
         let skip = to_usize(offset.get().wrapping_sub(start));
-        let mut unit = vec![0; skip.saturating_add(buffer.len()).next_multiple_of(to_usize(UNIT))];
+        let mut unit = vec![
+            0;
+            skip.saturating_add(buffer.len())
+                .next_multiple_of(to_usize(UNIT))
+        ];
         self.flash.read(FlashOffset::new(start), &mut unit)?;
         decrypt(cipher, FlashOffset::new(start), &mut unit)?;
         let plain = unit.get(skip..).unwrap_or_default();
-        buffer.iter_mut().zip(plain).for_each(|(to, from)| *to = *from);
+        buffer
+            .iter_mut()
+            .zip(plain)
+            .for_each(|(to, from)| *to = *from);
         Ok(())
     }
 
@@ -79,10 +86,16 @@ impl<'a> Bus<'a> {
             return self.flash.program(offset, data);
         };
         if to_usize(offset.get()) % self.row != 0 || data.len() % self.row != 0 {
-            return Err(NorError::Misaligned { offset, alignment: self.row });
+            return Err(NorError::Misaligned {
+                offset,
+                alignment: self.row,
+            });
         }
         let mut cells = data.to_vec();
-        let misaligned = |_| NorError::Misaligned { offset, alignment: self.row };
+        let misaligned = |_| NorError::Misaligned {
+            offset,
+            alignment: self.row,
+        };
         cipher.encrypt(offset, &mut cells).map_err(misaligned)?;
         self.flash.program(offset, &cells)
     }
@@ -118,7 +131,10 @@ impl<'a> Bus<'a> {
 }
 
 fn decrypt(cipher: &FlashCipher, offset: FlashOffset, data: &mut [u8]) -> Result<(), NorError> {
-    let misaligned = |_| NorError::Misaligned { offset, alignment: to_usize(UNIT) };
+    let misaligned = |_| NorError::Misaligned {
+        offset,
+        alignment: to_usize(UNIT),
+    };
     cipher.decrypt(offset, data).map_err(misaligned)
 }
 

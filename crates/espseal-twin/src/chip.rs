@@ -69,14 +69,21 @@ impl ChipModel {
     #[must_use]
     pub fn of(id: ChipId) -> Option<Model> {
         let model = Self::ALL.into_iter().find(|model| model.id == id)?;
-        Some(Model { chip: chip(id)?, model })
+        Some(Model {
+            chip: chip(id)?,
+            model,
+        })
     }
 
     /// Whether the whole stretch is in one kind of RAM.
     #[must_use]
     pub fn is_loadable(&self, address: u32, length: u32) -> bool {
-        let Some(end) = address.checked_add(length) else { return false };
-        self.loadable.iter().any(|range| range.contains(&address) && end <= range.end)
+        let Some(end) = address.checked_add(length) else {
+            return false;
+        };
+        self.loadable
+            .iter()
+            .any(|range| range.contains(&address) && end <= range.end)
     }
 }
 

@@ -120,14 +120,18 @@ impl Efuses {
     /// Whether software can no longer read the block.
     #[must_use]
     pub fn is_read_protected(&self, block: usize) -> bool {
-        let bit = self.key_block(block).and_then(|block| block.key.read_protect);
+        let bit = self
+            .key_block(block)
+            .and_then(|block| block.key.read_protect);
         bit.is_some_and(|bit| is_set(self.get(&self.map().rd_dis), bit))
     }
 
     /// Whether the block can no longer be burnt.
     #[must_use]
     pub fn is_write_protected(&self, block: usize) -> bool {
-        let bit = self.key_block(block).and_then(|block| block.key.write_protect);
+        let bit = self
+            .key_block(block)
+            .and_then(|block| block.key.write_protect);
         bit.is_some_and(|bit| self.is_wr_dis(bit))
     }
 
@@ -136,9 +140,18 @@ impl Efuses {
     ///
     /// # Errors
     /// [`EfuseError::NoKeyBlock`], [`EfuseError::KeyBlockUsed`], and as [`Efuses::burn`].
-    pub fn burn_key(&mut self, block: usize, usage: KeyUse, key: &[u8; 32]) -> Result<(), EfuseError> {
-        let entry = *self.key_block(block).ok_or(EfuseError::NoKeyBlock { block })?;
-        let purpose = usage.purpose_in(&entry).ok_or(EfuseError::NoKeyBlock { block })?;
+    pub fn burn_key(
+        &mut self,
+        block: usize,
+        usage: KeyUse,
+        key: &[u8; 32],
+    ) -> Result<(), EfuseError> {
+        let entry = *self
+            .key_block(block)
+            .ok_or(EfuseError::NoKeyBlock { block })?;
+        let purpose = usage
+            .purpose_in(&entry)
+            .ok_or(EfuseError::NoKeyBlock { block })?;
         if self.silicon(block) != [0; BLOCK_SIZE] {
             return Err(EfuseError::KeyBlockUsed { block });
         }
@@ -191,7 +204,11 @@ impl Efuses {
             Some(bit) if field != rd_dis => is_set(self.get(rd_dis), bit),
             _ => false,
         };
-        if hidden { 0 } else { field.get(&block).unwrap_or(0) }
+        if hidden {
+            0
+        } else {
+            field.get(&block).unwrap_or(0)
+        }
     }
 
     /// Burns a field of the map.
@@ -214,8 +231,14 @@ impl Efuses {
 
     /// One burn command of the controller: ORs `bits` into the block.
     fn program(&mut self, block: usize, bits: [u8; BLOCK_SIZE]) -> Result<(), EfuseError> {
-        let entry = self.map().blocks.get(block).ok_or(EfuseError::NoKeyBlock { block })?;
-        let guard = self.key_block(block).and_then(|block| block.key.write_protect);
+        let entry = self
+            .map()
+            .blocks
+            .get(block)
+            .ok_or(EfuseError::NoKeyBlock { block })?;
+        let guard = self
+            .key_block(block)
+            .and_then(|block| block.key.write_protect);
         self.refuse_behind(guard, entry.name)?;
         let old = self.silicon(block);
         if entry.coding == Coding::ReedSolomon && old != [0; BLOCK_SIZE] {
@@ -250,11 +273,16 @@ impl Efuses {
     }
 
     fn key_block(&self, block: usize) -> Option<&'static KeyBlock> {
-        self.map().keys.iter().find(|entry| usize::from(entry.key.block) == block)
+        self.map()
+            .keys
+            .iter()
+            .find(|entry| usize::from(entry.key.block) == block)
     }
 
     fn field(&self, name: &str) -> Result<&'static Field, EfuseError> {
-        self.map().field(name).ok_or_else(|| EfuseError::NoSuchField(name.into()))
+        self.map()
+            .field(name)
+            .ok_or_else(|| EfuseError::NoSuchField(name.into()))
     }
 }
 
@@ -282,7 +310,11 @@ impl KeyUse {
 /// Sets a field's bits in a block.
 fn put(field: &Field, block: &mut [u8; BLOCK_SIZE], value: u64) -> Result<(), EfuseError> {
     let width = field.width;
-    field.burn(block, value).ok_or(EfuseError::TooWide { field: field.name, width, value })
+    field.burn(block, value).ok_or(EfuseError::TooWide {
+        field: field.name,
+        width,
+        value,
+    })
 }
 
 const fn is_set(bits: u64, bit: u8) -> bool {
@@ -331,6 +363,3 @@ pub enum EfuseError {
     #[error(transparent)]
     PowerLost(#[from] PowerLost),
 }
-
-#[cfg(test)]
-mod tests;

@@ -133,7 +133,10 @@ impl NorFlash {
     /// [`NorError::Misaligned`] unless the offset starts a sector, and as [`NorFlash::program`].
     pub fn erase_sector(&mut self, offset: FlashOffset) -> Result<(), NorError> {
         if !offset.is_sector_aligned() {
-            return Err(NorError::Misaligned { offset, alignment: SECTOR_SIZE });
+            return Err(NorError::Misaligned {
+                offset,
+                alignment: SECTOR_SIZE,
+            });
         }
         self.range(offset, SECTOR_SIZE)?;
         self.change(offset, vec![0xFF; SECTOR_SIZE])
@@ -151,7 +154,11 @@ impl NorFlash {
         let cells = self
             .cells
             .get_mut(start..start.saturating_add(new.len()))
-            .ok_or(NorError::OutOfBounds { offset, length: new.len(), size })?;
+            .ok_or(NorError::OutOfBounds {
+                offset,
+                length: new.len(),
+                size,
+            })?;
         if let Grant::Torn(tear) = grant {
             tear.apply(cells, &mut new);
         }
@@ -170,7 +177,11 @@ impl NorFlash {
         usize::try_from(offset.get())
             .ok()
             .and_then(|start| self.cells.get(start..start.checked_add(length)?))
-            .ok_or(NorError::OutOfBounds { offset, length, size: self.cells.len() })
+            .ok_or(NorError::OutOfBounds {
+                offset,
+                length,
+                size: self.cells.len(),
+            })
     }
 }
 
@@ -203,7 +214,9 @@ pub enum NorError {
         size: usize,
     },
     /// The chip is write-protected and ignored the operation.
-    #[error("write or erase at {offset} failed (0x6001): the flash chip is write-protected; clear its block-protection bits")]
+    #[error(
+        "write or erase at {offset} failed (0x6001): the flash chip is write-protected; clear its block-protection bits"
+    )]
     WriteProtected {
         /// Where.
         offset: FlashOffset,
@@ -264,12 +277,30 @@ mod tests {
     #[test]
     fn misaligned_erases_and_reaching_past_the_end_are_refused() {
         let mut chip = chip();
-        assert!(matches!(chip.erase_sector(at(1)), Err(NorError::Misaligned { .. })));
-        assert!(matches!(chip.erase_sector(at(4 * 4096)), Err(NorError::OutOfBounds { .. })));
-        assert!(matches!(chip.program(at(4 * 4096 - 1), &[0, 0]), Err(NorError::OutOfBounds { .. })));
-        assert!(matches!(chip.read(at(u32::MAX), &mut [0]), Err(NorError::OutOfBounds { .. })));
-        assert!(matches!(NorFlash::erased(4097), Err(NorError::Geometry { .. })));
-        assert!(matches!(NorFlash::erased(0), Err(NorError::Geometry { .. })));
+        assert!(matches!(
+            chip.erase_sector(at(1)),
+            Err(NorError::Misaligned { .. })
+        ));
+        assert!(matches!(
+            chip.erase_sector(at(4 * 4096)),
+            Err(NorError::OutOfBounds { .. })
+        ));
+        assert!(matches!(
+            chip.program(at(4 * 4096 - 1), &[0, 0]),
+            Err(NorError::OutOfBounds { .. })
+        ));
+        assert!(matches!(
+            chip.read(at(u32::MAX), &mut [0]),
+            Err(NorError::OutOfBounds { .. })
+        ));
+        assert!(matches!(
+            NorFlash::erased(4097),
+            Err(NorError::Geometry { .. })
+        ));
+        assert!(matches!(
+            NorFlash::erased(0),
+            Err(NorError::Geometry { .. })
+        ));
     }
 
     #[test]
@@ -280,7 +311,10 @@ mod tests {
         let error = chip.erase_sector(at(0)).unwrap_err();
         assert_eq!(error.esp_err(), Some(0x6001));
         assert!(error.to_string().contains("0x6001"));
-        assert_eq!(chip.program(at(1), &[0]).unwrap_err().esp_err(), Some(0x6001));
+        assert_eq!(
+            chip.program(at(1), &[0]).unwrap_err().esp_err(),
+            Some(0x6001)
+        );
         assert_eq!(chip.contents()[..2], [0, 0xFF]);
         chip.set_write_protection(WriteProtection::Off);
         chip.erase_sector(at(0)).unwrap();
@@ -289,11 +323,23 @@ mod tests {
     #[test]
     fn cut_inside_a_program_leaves_a_prefix_and_nothing_works_until_power_on() {
         let mut chip = chip();
-        let cut = PowerCut { operation: 0, moment: Moment::Inside(Tear::AfterBytes(2)) };
+        let cut = PowerCut {
+            operation: 0,
+            moment: Moment::Inside(Tear::AfterBytes(2)),
+        };
         chip.power().plan([cut]);
-        assert!(matches!(chip.program(at(0), &[0; 4]), Err(NorError::PowerLost(_))));
-        assert!(matches!(chip.read(at(0), &mut [0]), Err(NorError::PowerLost(_))));
-        assert!(matches!(chip.program(at(0), &[0; 4]), Err(NorError::PowerLost(_))));
+        assert!(matches!(
+            chip.program(at(0), &[0; 4]),
+            Err(NorError::PowerLost(_))
+        ));
+        assert!(matches!(
+            chip.read(at(0), &mut [0]),
+            Err(NorError::PowerLost(_))
+        ));
+        assert!(matches!(
+            chip.program(at(0), &[0; 4]),
+            Err(NorError::PowerLost(_))
+        ));
         chip.power().restore();
         let mut bytes = [0; 4];
         chip.read(at(0), &mut bytes).unwrap();
@@ -304,7 +350,10 @@ mod tests {
     fn cut_inside_an_erase_leaves_the_rest_of_the_sector() {
         let mut chip = chip();
         chip.program(at(0), &[0; SECTOR_SIZE]).unwrap();
-        let cut = PowerCut { operation: 0, moment: Moment::Inside(Tear::AfterBytes(2048)) };
+        let cut = PowerCut {
+            operation: 0,
+            moment: Moment::Inside(Tear::AfterBytes(2048)),
+        };
         chip.power().plan([cut]);
         assert!(chip.erase_sector(at(0)).is_err());
         assert_eq!(chip.contents()[2047..2050], [0xFF, 0xF0, 0]);
@@ -316,7 +365,10 @@ mod tests {
         let path = dir.path().join("flash.bin");
         std::fs::write(&path, vec![0xFF; SECTOR_SIZE]).unwrap();
         let mut chip = NorFlash::open(&path).unwrap();
-        let cut = PowerCut { operation: 1, moment: Moment::Inside(Tear::AfterBytes(1)) };
+        let cut = PowerCut {
+            operation: 1,
+            moment: Moment::Inside(Tear::AfterBytes(1)),
+        };
         chip.power().plan([cut]);
         chip.program(at(0), &[1]).unwrap();
         chip.program(at(8), &[0, 0]).unwrap_err();

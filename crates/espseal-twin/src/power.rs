@@ -104,7 +104,11 @@ impl Power {
 
     /// Fails when power has gone; reads ask this.
     pub(crate) fn check(&self) -> Result<(), PowerLost> {
-        if self.lock().lost { Err(PowerLost) } else { Ok(()) }
+        if self.lock().lost {
+            Err(PowerLost)
+        } else {
+            Ok(())
+        }
     }
 
     /// Asks for one operation that changes cells.

@@ -65,6 +65,8 @@ pub enum BodyError {
         /// The field.
         field: DescriptorField,
     },
+    /// The shard's entries are out of order or repeat a device.
+    ShardFormat,
 }
 
 /// A field of the app descriptor that the manifest repeats.
@@ -100,6 +102,7 @@ impl BodyError {
             Self::Unsigned => 0x030C,
             Self::UnknownSigner => 0x030D,
             Self::Descriptor { .. } => 0x030E,
+            Self::ShardFormat => 0x030F,
         }
     }
 
@@ -155,6 +158,7 @@ impl fmt::Display for BodyError {
                     "app descriptor and manifest differ in {field}; publish the built image"
                 )
             }
+            Self::ShardFormat => f.write_str("epoch shard is out of order; publish it anew"),
         }
     }
 }

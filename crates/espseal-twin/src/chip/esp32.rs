@@ -40,7 +40,8 @@ pub(super) static MODEL: ChipModel = ChipModel {
             ("CONSOLE_DEBUG_DISABLE", 1),
             ("JTAG_DISABLE", 1),
         ],
-        release_guards: &["RD_DIS", "DIS_CACHE"],
+        // MAC shares its guard with DIS_CACHE, which would brick the chip.
+        release_guards: &["RD_DIS", "MAC"],
         release_last: ("UART_DOWNLOAD_DIS", 1),
     },
 };

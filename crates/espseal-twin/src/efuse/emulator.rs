@@ -17,7 +17,12 @@ pub fn encode(efuses: &Efuses) -> Vec<u8> {
     let size = efuses.model.registers.emulator_size;
     let mut file = Vec::with_capacity(size);
     for (index, block) in efuses.map().blocks.iter().enumerate() {
-        file.extend(efuses.silicon(index).iter().take(usize::from(block.words) * 4));
+        file.extend(
+            efuses
+                .silicon(index)
+                .iter()
+                .take(usize::from(block.words) * 4),
+        );
     }
     file.resize(size, 0);
     file
@@ -31,14 +36,22 @@ pub fn parse(chip: ChipId, file: &[u8]) -> Result<Efuses, EmulatorFileError> {
     let mut efuses = Efuses::blank(chip)?;
     let expected = efuses.model.registers.emulator_size;
     if file.len() != expected {
-        return Err(EmulatorFileError::Length { expected, found: file.len() });
+        return Err(EmulatorFileError::Length {
+            expected,
+            found: file.len(),
+        });
     }
     let mut rest = file;
     for (index, block) in efuses.map().blocks.iter().enumerate() {
         let length = usize::from(block.words) * 4;
-        let Some((stored, after)) = rest.split_at_checked(length) else { break };
+        let Some((stored, after)) = rest.split_at_checked(length) else {
+            break;
+        };
         let mut bytes = [0; BLOCK_SIZE];
-        bytes.iter_mut().zip(stored).for_each(|(to, from)| *to = *from);
+        bytes
+            .iter_mut()
+            .zip(stored)
+            .for_each(|(to, from)| *to = *from);
         efuses.load_block(index, bytes);
         rest = after;
     }
@@ -50,7 +63,9 @@ pub fn parse(chip: ChipId, file: &[u8]) -> Result<Efuses, EmulatorFileError> {
 #[non_exhaustive]
 pub enum EmulatorFileError {
     /// The length is that of another chip, or of no chip.
-    #[error("an emulator's eFuse file has {expected} bytes for this chip, this one {found}: is it for another chip?")]
+    #[error(
+        "an emulator's eFuse file has {expected} bytes for this chip, this one {found}: is it for another chip?"
+    )]
     Length {
         /// Bytes for the chip.
         expected: usize,

@@ -3,14 +3,13 @@
 use core::fmt;
 
 use espseal_crypto::flash_encryption::{FlashCryptConfig, FlashKey};
-use espseal_crypto::flash_key::FlashScheme;
 use espseal_format::chip::ChipId;
 use espseal_format::units::{Digest, SecurityVersion};
 
-use espseal_format::chip::SecureBootScheme;
+use espseal_format::chip::{SchemeId, SecureBootScheme};
 use espseal_format::efuse::{Field, KeyPurpose, KeyRole};
 
-use super::{BLOCK_SIZE, EfuseError, Efuses, put};
+use super::{BLOCK_SIZE, EfuseError, Efuses, KeyUse, put};
 
 /// Factory MAC address, most significant byte first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +22,9 @@ impl Mac {
     #[must_use]
     pub fn crc8(self) -> u8 {
         self.0.iter().fold(0, |crc, byte| {
-            (0..8).fold(crc ^ byte, |crc, _| (crc >> 1) ^ if crc & 1 == 1 { 0x8C } else { 0 })
+            (0..8).fold(crc ^ byte, |crc, _| {
+                (crc >> 1) ^ if crc & 1 == 1 { 0x8C } else { 0 }
+            })
         })
     }
 }
@@ -76,8 +77,13 @@ impl Efuses {
     pub fn as_shipped(chip: ChipId, mac: Mac) -> Result<Self, EfuseError> {
         let mut efuses = Self::blank(chip)?;
         let map = efuses.map();
-        let address = mac.0.iter().fold(0, |address, byte| address << 8 | u64::from(*byte));
-        let crc = map.field("MAC_CRC").map(|field| (field, u64::from(mac.crc8())));
+        let address = mac
+            .0
+            .iter()
+            .fold(0, |address, byte| address << 8 | u64::from(*byte));
+        let crc = map
+            .field("MAC_CRC")
+            .map(|field| (field, u64::from(mac.crc8())));
         let shipped = efuses.model.locks.shipped.iter();
         let revision = shipped.filter_map(|(name, value)| Some((map.field(name)?, *value)));
         let mut blocks = efuses.blocks.clone();
@@ -121,9 +127,9 @@ impl Efuses {
     pub fn flash_key(&self) -> Option<FlashKey> {
         let mut keys = self.map().keys.iter();
         let (scheme, block) = keys.find_map(|block| match block.role {
-            KeyRole::FlashEncryption => Some((FlashScheme::Esp32, block)),
+            KeyRole::FlashEncryption => Some((SchemeId::Esp32Aes, block)),
             KeyRole::Purpose(field) if self.purpose(&field) == KeyPurpose::XtsAes128Key => {
-                Some((FlashScheme::Xts, block))
+                Some((SchemeId::XtsAes128, block))
             }
             _ => None,
         })?;
@@ -135,7 +141,9 @@ impl Efuses {
     pub fn flash_crypt_config(&self) -> FlashCryptConfig {
         let field = self.map().field("FLASH_CRYPT_CONFIG");
         let value = field.and_then(|field| u8::try_from(self.get(field)).ok());
-        value.and_then(FlashCryptConfig::new).unwrap_or(FlashCryptConfig::DEFAULT)
+        value
+            .and_then(FlashCryptConfig::new)
+            .unwrap_or(FlashCryptConfig::DEFAULT)
     }
 
     /// Whether the ROM verifies the bootloader's signature.
@@ -162,7 +170,40 @@ impl Efuses {
     /// Whether the key of a digest slot is revoked.
     #[must_use]
     pub fn is_revoked(&self, slot: usize) -> bool {
-        self.map().key_revoke.get(slot).is_some_and(|field| self.get(field) == 1)
+        self.map()
+            .key_revoke
+            .get(slot)
+            .is_some_and(|field| self.get(field) == 1)
+    }
+
+    /// Turns secure boot v2 on, for ever.
+    ///
+    /// # Errors
+    /// As [`Efuses::burn`].
+    pub fn enable_secure_boot(&mut self) -> Result<(), EfuseError> {
+        let mut schemes = self.map().secure_boot_enable.iter();
+        match schemes.find(|(scheme, _)| *scheme == SecureBootScheme::V2Rsa) {
+            Some((_, field)) => self.set(field, 1),
+            None => Ok(()),
+        }
+    }
+
+    /// Revokes the digest slots from this one on, so that nobody else's key gets in.
+    ///
+    /// # Errors
+    /// As [`Efuses::burn`].
+    pub fn revoke_from(&mut self, slot: usize) -> Result<(), EfuseError> {
+        self.map().key_revoke.iter().skip(slot).try_for_each(|field| self.set(field, 1))
+    }
+
+    /// The first block that is unused and can hold a key for this use.
+    #[must_use]
+    pub fn free_block_for(&self, usage: KeyUse) -> Option<usize> {
+        let blank = |block: &usize| {
+            self.silicon(*block) == [0; BLOCK_SIZE] && !self.is_write_protected(*block)
+        };
+        let able = self.map().keys.iter().filter(|block| usage.purpose_in(block).is_some());
+        able.map(|block| usize::from(block.key.block)).find(blank)
     }
 
     /// Anti-rollback counter: the number of bits burnt.
@@ -180,7 +221,11 @@ impl Efuses {
         let (width, wanted) = (u32::from(field.width), version.get());
         if wanted > width {
             let value = u64::from(wanted);
-            return Err(EfuseError::TooWide { field: field.name, width: field.width, value });
+            return Err(EfuseError::TooWide {
+                field: field.name,
+                width: field.width,
+                value,
+            });
         }
         // As ESP-IDF does it: the lowest bits, so the field reads as (1 << version) - 1.
         self.set(&field, (1_u64 << wanted).wrapping_sub(1))
@@ -190,7 +235,11 @@ impl Efuses {
     #[must_use]
     pub fn download_mode(&self) -> DownloadMode {
         let locks = &self.model.locks;
-        let set = |name| self.map().field(name).is_some_and(|field| self.get(field) != 0);
+        let set = |name| {
+            self.map()
+                .field(name)
+                .is_some_and(|field| self.get(field) != 0)
+        };
         if set(locks.download_off) {
             DownloadMode::Off
         } else if locks.download_secure.is_some_and(set) {
@@ -203,8 +252,16 @@ impl Efuses {
     /// State of the JTAG port.
     #[must_use]
     pub fn jtag(&self) -> Jtag {
-        let set = |name: &&str| self.map().field(name).is_some_and(|field| self.get(field) != 0);
-        if self.model.locks.jtag.iter().all(set) { Jtag::Off } else { Jtag::Open }
+        let set = |name: &&str| {
+            self.map()
+                .field(name)
+                .is_some_and(|field| self.get(field) != 0)
+        };
+        if self.model.locks.jtag.iter().all(set) {
+            Jtag::Off
+        } else {
+            Jtag::Open
+        }
     }
 
     fn purpose(&self, field: &Field) -> KeyPurpose {

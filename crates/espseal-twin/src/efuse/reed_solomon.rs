@@ -18,8 +18,10 @@ pub(super) fn parity(block: &[u8; BLOCK_SIZE]) -> [u8; PARITY] {
     for byte in block {
         let [first, rest @ ..] = remainder;
         let factor = byte ^ first;
-        for ((slot, carried), coefficient) in
-            remainder.iter_mut().zip(rest.into_iter().chain([0])).zip(generator)
+        for ((slot, carried), coefficient) in remainder
+            .iter_mut()
+            .zip(rest.into_iter().chain([0]))
+            .zip(generator)
         {
             *slot = carried ^ multiply(coefficient, factor);
         }
@@ -35,8 +37,16 @@ fn generator() -> [u8; PARITY] {
         // Multiplies `x^degree + low` by `x + root`; `low` is highest first and right-aligned.
         let mut next = [0; PARITY];
         for (index, slot) in next.iter_mut().enumerate() {
-            let shifted = if index + 1 < PARITY { low.get(index + 1).copied().unwrap_or(0) } else { 0 };
-            let leading = if index + degree + 1 == PARITY { root } else { 0 };
+            let shifted = if index + 1 < PARITY {
+                low.get(index + 1).copied().unwrap_or(0)
+            } else {
+                0
+            };
+            let leading = if index + degree + 1 == PARITY {
+                root
+            } else {
+                0
+            };
             let scaled = multiply(low.get(index).copied().unwrap_or(0), root);
             *slot = shifted ^ scaled ^ leading;
         }
@@ -69,7 +79,9 @@ mod tests {
         for (index, byte) in block.iter_mut().enumerate() {
             *byte = 32 - u8::try_from(index).unwrap();
         }
-        let expected = [0x58, 0xCD, 0x0E, 0xD4, 0x6D, 0x51, 0xB9, 0x1F, 0x00, 0xED, 0xFC, 0xE4];
+        let expected = [
+            0x58, 0xCD, 0x0E, 0xD4, 0x6D, 0x51, 0xB9, 0x1F, 0x00, 0xED, 0xFC, 0xE4,
+        ];
         assert_eq!(parity(&block), expected);
     }
 }
