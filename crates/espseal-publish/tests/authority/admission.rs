@@ -6,11 +6,15 @@ use espseal_crypto::device_key::SoftwareDeviceKey;
 use espseal_format::chip::ChipId;
 use espseal_format::report::{DeviceRecord, IdfSubscription};
 use espseal_format::repository::Resource;
-use espseal_format::units::{DeviceId, Digest};
+use espseal_format::units::{DeviceId, Digest, Product};
+use espseal_format::wrap::{MAX_SHARD_LEN, find_in_shard};
 use espseal_publish::authority::AuthorityError;
 use espseal_publish::blame::Blame;
 use espseal_publish::enrolment::{Device, EnrolmentError};
+use espseal_publish::epochs::{Admission, EpochKeys, Recipient, shard_path};
 use espseal_publish::observer::Unwatched;
+use espseal_publish::repository::Store as _;
+use espseal_publish::repository::folder::FolderStore;
 use rcgen::{PKCS_RSA_SHA256, RsaKeySize};
 
 use crate::support::{Bench, TIME, agent_record, app, random, rsa_record};
@@ -43,7 +47,10 @@ fn enrolled_agents_open_the_release_and_others_do_not() {
     assert_eq!(bench.open_as(&early, C3).as_deref(), Some(image.as_slice()));
     let record = bench.stored(Resource::Device(&late.device_id())).unwrap();
     let record = DeviceRecord::parse(&record).unwrap();
-    assert_eq!((record.device, record.report_key), (late.device_id(), late.report_key()));
+    assert_eq!(
+        (record.device, record.report_key),
+        (late.device_id(), late.report_key())
+    );
 }
 
 #[test]
@@ -63,12 +70,22 @@ fn revoked_agent_is_left_out_of_the_next_epoch_and_all_bodies_are_wrapped_anew()
         .revoke(&digits[..12], TIME + 1, &Unwatched)
         .unwrap();
     assert_eq!(revoked.epoch, Some(epoch + 1));
-    assert_eq!(bench.releases().offers, offers, "the releases themselves stay");
+    assert_eq!(
+        bench.releases().offers,
+        offers,
+        "the releases themselves stay"
+    );
     assert_eq!(bench.open_as(&lost, C3), None);
     assert_eq!(bench.open_as(&kept, C3).as_deref(), Some(c3.as_slice()));
-    assert_eq!(bench.open_as(&kept, ChipId::Esp32).as_deref(), Some(esp32.as_slice()));
+    assert_eq!(
+        bench.open_as(&kept, ChipId::Esp32).as_deref(),
+        Some(esp32.as_slice())
+    );
     assert_eq!(bench.stored(Resource::Device(&lost.device_id())), None);
-    bench.authority().revoke(&digits, TIME + 2, &Unwatched).unwrap();
+    bench
+        .authority()
+        .revoke(&digits, TIME + 2, &Unwatched)
+        .unwrap();
     let record = agent_record(&lost, C3, "production");
     let path = bench.write("again.toml", record.as_bytes());
     let again = bench.enrol(&path);
@@ -103,20 +120,52 @@ fn bad_device_records_are_refused_by_name_of_the_field() {
     let public = key.public_key().to_string();
     let off_curve = format!("{}{}", &public[..128], "00");
     let cases: [(&str, String, &str); 8] = [
-        ("point off the curve", good.replace(&public, &off_curve), "encryption-key"),
-        ("compressed point", good.replace(&public, &format!("02{}", &public[2..66])), "P-256"),
-        ("one key for both", good.replace(&key.report_key().to_string(), &public), "same"),
-        ("unknown chip", good.replace("esp32c3", "esp8266"), "esp8266"),
-        ("unknown channel", good.replace("production", "staging"), "staging"),
-        ("no report key", good.lines().take(4).collect::<Vec<_>>().join("\n"), "report-key"),
+        (
+            "point off the curve",
+            good.replace(&public, &off_curve),
+            "encryption-key",
+        ),
+        (
+            "compressed point",
+            good.replace(&public, &format!("02{}", &public[2..66])),
+            "P-256",
+        ),
+        (
+            "one key for both",
+            good.replace(&key.report_key().to_string(), &public),
+            "same",
+        ),
+        (
+            "unknown chip",
+            good.replace("esp32c3", "esp8266"),
+            "esp8266",
+        ),
+        (
+            "unknown channel",
+            good.replace("production", "staging"),
+            "staging",
+        ),
+        (
+            "no report key",
+            good.lines().take(4).collect::<Vec<_>>().join("\n"),
+            "report-key",
+        ),
         ("unknown field", format!("{good}extra = 1\n"), "extra"),
-        ("unknown kind", good.replace("\"agent\"", "\"friend\""), "friend"),
+        (
+            "unknown kind",
+            good.replace("\"agent\"", "\"friend\""),
+            "friend",
+        ),
     ];
     for (what, record, named) in cases {
         let error = load(&bench, &record).unwrap_err();
         assert!(error.to_string().contains(named), "{what}: {error}");
     }
-    for (what, bytes) in [("empty", &b""[..]), ("no text", b"\xFF\xFE"), ("no TOML", b"a b c")] {
+    for (what, bytes) in [
+        ("empty", &b""[..]),
+        ("no text", b"\xFF\xFE"),
+        ("no TOML", b"a b c"),
+    ] {
         let path = bench.write("device.toml", bytes);
         let error = bench.enrol(&path).unwrap_err();
         assert_eq!(error.blame(), Blame::Usage, "{what}: {error}");
@@ -154,11 +203,12 @@ fn rsa_recipients_need_exactly_3072_bits_and_secure_boot() {
     }
     let p256 = rcgen::KeyPair::generate().unwrap().public_key_pem();
     let error = load(&bench, &rsa_record(&p256, C3)).unwrap_err();
-    assert!(matches!(error, EnrolmentError::RsaUnreadable { .. }), "{error}");
+    assert!(
+        matches!(error, EnrolmentError::RsaUnreadable { .. }),
+        "{error}"
+    );
     let pem = rsa_pem(RsaKeySize::_3072);
     let device = load(&bench, &rsa_record(&pem, C3)).unwrap();
-    let der = rcgen::SubjectPublicKeyInfo::from_pem(&pem).unwrap();
-    let _ = der;
     let path = bench.write("device.toml", rsa_record(&pem, C3).as_bytes());
     bench.enrol(&path).unwrap();
     let stored = bench.stored(Resource::IdfSubscription(&device.id)).unwrap();
@@ -170,15 +220,26 @@ fn rsa_recipients_need_exactly_3072_bits_and_secure_boot() {
     let digest = text.split("secure-boot-digests = [").nth(1).unwrap();
     let digest = digest.split(']').next().unwrap().to_owned();
     let insecure = Bench::new();
-    insecure.configure(&format!("secure-boot-digests = [{digest}]"), "secure-boot-digests = []");
+    insecure.configure(
+        &format!("secure-boot-digests = [{digest}]"),
+        "secure-boot-digests = []",
+    );
     let error = load(&insecure, &rsa_record(&pem, C3)).unwrap_err();
-    assert!(matches!(error, EnrolmentError::NoSecureBoot { .. }), "{error}");
+    assert!(
+        matches!(error, EnrolmentError::NoSecureBoot { .. }),
+        "{error}"
+    );
     // A fleet that loses secure boot on paper is not published to either.
-    bench.configure(&format!("secure-boot-digests = [{digest}]"), "secure-boot-digests = []");
+    bench.configure(
+        &format!("secure-boot-digests = [{digest}]"),
+        "secure-boot-digests = []",
+    );
     let error = espseal_publish::authority::Authority::open(&bench.project(), &Unwatched);
     assert!(matches!(
         error,
-        Err(AuthorityError::Enrolment(EnrolmentError::NoSecureBoot { .. }))
+        Err(AuthorityError::Enrolment(
+            EnrolmentError::NoSecureBoot { .. }
+        ))
     ));
 }
 
@@ -194,7 +255,10 @@ fn revoked_esp_idf_device_loses_subscription_and_headers() {
         device: &device.id,
         body: &published.body,
     };
-    assert!(bench.stored(header).is_some(), "a late joiner gets a header at once");
+    assert!(
+        bench.stored(header).is_some(),
+        "a late joiner gets a header at once"
+    );
     let id = device.id.to_string();
     bench.authority().revoke(&id, TIME + 1, &Unwatched).unwrap();
     assert_eq!(bench.stored(header), None);
@@ -205,6 +269,65 @@ fn revoked_esp_idf_device_loses_subscription_and_headers() {
         body: &next.body,
     };
     assert_eq!(bench.stored(header), None);
+}
+
+#[test]
+fn large_fleet_is_spread_over_shards_that_each_stay_below_64_kib() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FolderStore::open(&folder.path().join("repository")).unwrap();
+    let product = Product([7; 16]);
+    let keys = EpochKeys::new(folder.path(), product);
+    let devices: Vec<_> = (0..900)
+        .map(|_| SoftwareDeviceKey::generate(&mut random()))
+        .collect();
+    let recipient = |key: &SoftwareDeviceKey| Recipient {
+        id: key.device_id(),
+        key: *key.public_key(),
+    };
+    let mut recipients: Vec<_> = devices.iter().map(recipient).collect();
+    recipients.sort_by_key(|recipient| recipient.id);
+    let epoch = keys.start(&mut random(), 1, None, &recipients).unwrap();
+    assert_eq!(
+        epoch.signed.shard_nibbles.get(),
+        1,
+        "900 devices do not fit one shard"
+    );
+    keys.wrap_for_all(&mut random(), &epoch, &recipients, &store, &Unwatched)
+        .unwrap();
+    let late = SoftwareDeviceKey::generate(&mut random());
+    let admission = keys.admit(&mut random(), &epoch, &recipient(&late), &store);
+    assert_eq!(admission.unwrap(), Admission::Admitted);
+    for key in devices.iter().chain([&late]) {
+        let id = key.device_id();
+        let shard = store.get(&shard_path(&epoch.signed, &id)).unwrap().unwrap();
+        assert!(shard.len() <= MAX_SHARD_LEN);
+        let entry = find_in_shard(&shard, &id).unwrap().unwrap();
+        let opened = key.open_epoch_key(&product, 1, 1, &entry).unwrap();
+        assert_eq!(opened.expose_secret(), epoch.key.expose_secret());
+    }
+    let full = vec![0; MAX_SHARD_LEN / 145 * 145];
+    let path = shard_path(&epoch.signed, &late.device_id());
+    store.replace(&path, &full).unwrap();
+    let admission = keys.admit(&mut random(), &epoch, &recipient(&late), &store);
+    assert_eq!(admission.unwrap(), Admission::ShardFull);
+    assert_eq!(store.get(&path).unwrap().unwrap(), full);
+}
+
+#[test]
+fn epoch_number_is_never_used_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = EpochKeys::new(folder.path(), Product([7; 16]));
+    let start = |current| {
+        keys.start(&mut random(), 1, current, &[])
+            .unwrap()
+            .signed
+            .epoch
+    };
+    assert_eq!(start(None), 1);
+    assert_eq!(start(None), 2, "1 was started, though never published");
+    assert_eq!(start(Some(9)), 10, "9 is published, though its key is lost");
+    let other_group = keys.start(&mut random(), 11, None, &[]).unwrap();
+    assert_eq!(other_group.signed.epoch, 1);
 }
 
 #[test]

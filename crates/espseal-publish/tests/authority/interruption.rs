@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::path::PathBuf;
 
 use espseal_format::chip::ChipId;
 use espseal_publish::authority::{Authority, AuthorityError};
@@ -60,25 +61,57 @@ fn interruption_at_any_stage_leaves_the_old_release_visible_and_the_next_run_suc
             .unwrap_err();
         assert_eq!(error.blame(), Blame::Interrupted, "{stage:?}: {error}");
         assert_eq!(bench.now(), now, "{stage:?}");
-        assert_eq!(bench.open_as(&device, C3).as_deref(), Some(image.as_slice()));
+        assert_eq!(
+            bench.open_as(&device, C3).as_deref(),
+            Some(image.as_slice())
+        );
     }
     bench.release(&app(C3));
     assert_eq!(bench.now().position.version, now.position.version + 1);
     assert!(bench.open_as(&device, C3).is_some());
 }
 
+/// Puts a folder where `now.cose` belongs, when everything else is on the disk.
+struct BlockNow(PathBuf);
+
+impl Observer for BlockNow {
+    fn begin(&self, stage: Stage, _: u64) {
+        if stage == Stage::Signing {
+            fs::create_dir(&self.0).unwrap();
+            fs::write(self.0.join("in-the-way"), b"x").unwrap();
+        }
+    }
+
+    fn advance(&self, _: u64) {}
+
+    fn is_interrupted(&self) -> bool {
+        false
+    }
+}
+
 #[test]
-fn now_that_cannot_be_written_leaves_the_old_one_and_uses_up_only_numbers() {
+fn failure_of_the_very_last_write_shows_nothing_and_only_uses_up_numbers() {
     let bench = Bench::new();
     let path = bench.write("app.bin", &app(C3));
     let now = bench.project().join("repository/now.cose");
-    fs::create_dir(&now).unwrap();
-    fs::write(now.join("in-the-way"), b"x").unwrap();
-    let error = bench.publish(&request(&path)).unwrap_err();
+    let error = bench
+        .authority()
+        .publish(&request(&path), TIME, &Trusting, &BlockNow(now.clone()))
+        .unwrap_err();
     assert_eq!(error.blame(), Blame::Io, "{error}");
     fs::remove_dir_all(&now).unwrap();
     let published = bench.publish(&request(&path)).unwrap();
-    assert_eq!(published.signed.now.version, 1, "the failed run signed nothing");
+    assert_eq!(
+        published.position.version, 2,
+        "seq 1 was signed, so it is gone"
+    );
+    assert_eq!(published.signed.now.version, 2);
+    assert_eq!(bench.releases().position.version, 2);
+    assert_eq!(
+        bench.releases().previous,
+        None,
+        "the first was never published"
+    );
 }
 
 #[test]
@@ -90,7 +123,10 @@ fn store_that_fails_midway_signs_nothing() {
     let log = fs::read(bench.project().join("state/releases.log")).unwrap();
     let error = bench.publish(&request(&path)).unwrap_err();
     assert_eq!(error.blame(), Blame::Io, "{error}");
-    assert_eq!(fs::read(bench.project().join("state/releases.log")).unwrap(), log);
+    assert_eq!(
+        fs::read(bench.project().join("state/releases.log")).unwrap(),
+        log
+    );
     assert!(!bench.project().join("repository/now.cose").exists());
     fs::remove_file(&manifests).unwrap();
     bench.publish(&request(&path)).unwrap();
@@ -99,7 +135,9 @@ fn store_that_fails_midway_signs_nothing() {
 #[test]
 fn leftovers_of_a_killed_run_are_cleared() {
     let bench = Bench::new();
-    let leftover = bench.project().join(format!("repository/{TEMPORARY_PREFIX}x"));
+    let leftover = bench
+        .project()
+        .join(format!("repository/{TEMPORARY_PREFIX}x"));
     fs::write(&leftover, b"half").unwrap();
     drop(bench.authority());
     assert!(!leftover.exists());
@@ -175,7 +213,11 @@ fn private_files_of_a_new_project_are_private() {
         assert_eq!(mode, 0o600, "{}", path.display());
         count += 1;
     }
-    assert_eq!(count, 5 + 1 + 1 + 2, "5 role keys, secure boot, epoch, 2 of the CA");
+    assert_eq!(
+        count,
+        5 + 1 + 1 + 2,
+        "5 role keys, secure boot, epoch, 2 of the CA"
+    );
     let releases = bench.project().join("keys/releases.pem");
     fs::set_permissions(&releases, fs::Permissions::from_mode(0o644)).unwrap();
     let path = bench.path("app.bin");

@@ -5,15 +5,20 @@ Uses cbor2 and cryptography, nothing of espseal. Commands:
     metadata REPOSITORY                          root, releases, now, manifests, bodies, pages
     agent REPOSITORY ID SCALAR PUBLIC CHIP OUT   opens the offer for CHIP as an agent
     esp-idf HEADER BODY KEY OUT                  opens header || body as esp_encrypted_img does
+    certificate CA SERVER TIME                   verifies the chain for localhost and 127.0.0.1
 """
 
+import datetime
 import hashlib
 import hmac
+import ipaddress
 import pathlib
 import struct
 import sys
 
 import cbor2
+import cryptography.x509.verification
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -182,6 +187,16 @@ def esp_idf(header, body, key):
     return gcm_open(content, header[388:404], header[408:424], body)
 
 
+def certificate(ca, server, time):
+    roots = x509.verification.Store(x509.load_pem_x509_certificates(ca))
+    leaf = x509.load_pem_x509_certificates(server)[0]
+    at = datetime.datetime.fromtimestamp(time, datetime.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    for name in [x509.DNSName("localhost"), address]:
+        policy = x509.verification.PolicyBuilder().store(roots).time(at)
+        policy.build_server_verifier(name).verify(leaf, [])
+
+
 def main(command, *args):
     read = lambda path: pathlib.Path(path).read_bytes()
     if command == "metadata":
@@ -193,6 +208,8 @@ def main(command, *args):
     elif command == "esp-idf":
         image = esp_idf(*(read(path) for path in args[:3]))
         pathlib.Path(args[3]).write_bytes(image)
+    elif command == "certificate":
+        certificate(read(args[0]), read(args[1]), int(args[2]))
     else:
         sys.exit(f"unknown command {command}")
 

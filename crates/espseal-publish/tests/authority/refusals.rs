@@ -53,11 +53,17 @@ fn image_cut_short_anywhere_is_refused() {
     let signed = app(C3);
     for length in [1, 23, 24, 31, 300, 6000, 0x8000, signed.len() - 4096 - 1] {
         let error = refused_image(&bench, &signed[..length]);
-        assert!(matches!(error, ImageRefused::Image { .. }), "{length} {error}");
+        assert!(
+            matches!(error, ImageRefused::Image { .. }),
+            "{length} {error}"
+        );
     }
     for length in [signed.len() - 4095, signed.len() - 2000, signed.len() - 1] {
         let error = refused_image(&bench, &signed[..length]);
-        assert!(matches!(error, ImageRefused::Length { .. }), "{length} {error}");
+        assert!(
+            matches!(error, ImageRefused::Length { .. }),
+            "{length} {error}"
+        );
     }
     let longer = [signed.as_slice(), &[0]].concat();
     let error = refused_image(&bench, &longer);
@@ -98,10 +104,7 @@ fn signature_over_another_image_is_refused() {
 #[test]
 fn image_of_a_chip_that_the_channel_does_not_serve_is_refused() {
     let bench = Bench::new();
-    bench.configure(
-        "chips = [\"esp32\", \"esp32c3\"]",
-        "chips = [\"esp32\"]",
-    );
+    bench.configure("chips = [\"esp32\", \"esp32c3\"]", "chips = [\"esp32\"]");
     let path = bench.write("app.bin", &app(C3));
     let error = refused(&bench, &request(&path));
     assert!(matches!(error, AuthorityError::WrongChip { found: C3, .. }));
@@ -112,7 +115,13 @@ fn image_of_a_chip_that_the_channel_does_not_serve_is_refused() {
     foreign[content..].copy_from_slice(&digest.0);
     let path = bench.write("app.bin", &foreign);
     let error = refused(&bench, &request(&path));
-    assert!(matches!(error, AuthorityError::WrongChip { found: ChipId::Esp32S3, .. }));
+    assert!(matches!(
+        error,
+        AuthorityError::WrongChip {
+            found: ChipId::Esp32S3,
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -123,9 +132,16 @@ fn image_larger_than_the_smallest_slot_is_refused() {
     // One slot stays large: the smaller one decides.
     let line = "ota_1,     app,  ota_1,    0x1f0000, 0x1e0000,";
     assert!(text.contains(line));
-    fs::write(&table, text.replace(line, "ota_1, app, ota_1, 0x1f0000, 0x10000,")).unwrap();
+    fs::write(
+        &table,
+        text.replace(line, "ota_1, app, ota_1, 0x1f0000, 0x10000,"),
+    )
+    .unwrap();
     let error = refused_image(&bench, &app(C3));
-    assert!(matches!(error, ImageRefused::TooLarge { slot: 0x1_0000, .. }));
+    assert!(matches!(
+        error,
+        ImageRefused::TooLarge { slot: 0x1_0000, .. }
+    ));
 }
 
 #[test]
@@ -150,9 +166,15 @@ fn secure_version_beyond_the_efuse_counter_is_refused() {
         .signed()
     };
     let error = refused_image(&bench, &with(C3, 17));
-    assert!(matches!(error, ImageRefused::SecureVersionTooHigh { bits: 16, .. }));
+    assert!(matches!(
+        error,
+        ImageRefused::SecureVersionTooHigh { bits: 16, .. }
+    ));
     let error = refused_image(&bench, &with(ChipId::Esp32, 33));
-    assert!(matches!(error, ImageRefused::SecureVersionTooHigh { bits: 32, .. }));
+    assert!(matches!(
+        error,
+        ImageRefused::SecureVersionTooHigh { bits: 32, .. }
+    ));
     bench.release(&with(C3, 16));
 }
 
@@ -168,7 +190,10 @@ fn secure_version_below_the_current_release_is_refused() {
     };
     bench.release(&with(3));
     let error = refused_image(&bench, &with(2));
-    assert!(matches!(error, ImageRefused::SecureVersionLower { .. }), "{error}");
+    assert!(
+        matches!(error, ImageRefused::SecureVersionLower { .. }),
+        "{error}"
+    );
     bench.release(&with(3));
 }
 
@@ -186,7 +211,10 @@ fn image_without_app_descriptor_is_refused() {
     let signed =
         espseal_publish::image_signing::sign_image(Path::new("x"), &image, kind, &key).unwrap();
     let error = refused_image(&bench, &signed.bytes);
-    assert!(matches!(error, ImageRefused::NoDescriptor { .. }), "{error}");
+    assert!(
+        matches!(error, ImageRefused::NoDescriptor { .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -211,25 +239,39 @@ fn second_manifest_under_one_seq_is_refused_even_after_the_repository_is_lost() 
     };
     bench.publish(&at_seven).unwrap();
     let error = refused(&bench, &at_seven);
-    assert!(matches!(error, AuthorityError::Log(LogError::SeqTaken { next: 8, .. })));
+    assert!(matches!(
+        error,
+        AuthorityError::Log(LogError::SeqTaken { next: 8, .. })
+    ));
     let behind = PublishRequest {
         seq: Some(6),
         ..request(&path)
     };
     let error = refused(&bench, &behind);
-    assert!(matches!(error, AuthorityError::Log(LogError::SeqBehind { .. })));
+    assert!(matches!(
+        error,
+        AuthorityError::Log(LogError::SeqBehind { .. })
+    ));
 
     fs::remove_dir_all(bench.project().join("repository")).unwrap();
     let error = bench.publish(&request(&path)).unwrap_err();
-    assert!(matches!(error, AuthorityError::RepositoryLost { .. }), "{error}");
+    assert!(
+        matches!(error, AuthorityError::RepositoryLost { .. }),
+        "{error}"
+    );
     assert_eq!(error.blame(), Blame::Io);
     let anew = PublishRequest {
         repository: RepositoryState::New,
         ..at_seven
     };
     let error = refused(&bench, &anew);
-    assert!(matches!(error, AuthorityError::Log(LogError::SeqTaken { .. })));
-    let published = bench.publish(&PublishRequest { seq: None, ..anew }).unwrap();
+    assert!(matches!(
+        error,
+        AuthorityError::Log(LogError::SeqTaken { .. })
+    ));
+    let published = bench
+        .publish(&PublishRequest { seq: None, ..anew })
+        .unwrap();
     assert_eq!(published.position.version, 8);
     assert_eq!(bench.releases().position.version, 2);
 }
@@ -279,7 +321,10 @@ fn release_that_no_device_could_take_is_refused() {
     };
     let before = bench.snapshot();
     let error = bench.publish(&request).unwrap_err();
-    assert!(matches!(error, AuthorityError::MinSeq { min_seq: 3, seq: 3 }));
+    assert!(matches!(
+        error,
+        AuthorityError::MinSeq { min_seq: 3, seq: 3 }
+    ));
     assert_eq!(bench.snapshot(), before);
 }
 

@@ -25,7 +25,10 @@ fn release_boots_updates_and_confirms_on_both_chips() {
         let published = rehearse(&bench, &app(chip)).unwrap();
         let log = published.rehearsed.log.join("\n");
         assert!(log.contains("boots from ota_0 after the factory"), "{log}");
-        assert!(log.contains("still boots from ota_1 after a restart"), "{log}");
+        assert!(
+            log.contains("still boots from ota_1 after a restart"),
+            "{log}"
+        );
         let secure = App {
             secure_version: 2,
             ..App::new(chip)
@@ -56,7 +59,10 @@ fn failed_rehearsal_publishes_and_writes_nothing() {
     bench.enrol_agent(ChipId::Esp32C3, "production");
     let table = bench.project().join("partitions/esp32c3.csv");
     let text = fs::read_to_string(&table).unwrap();
-    let journal = text.lines().find(|line| line.starts_with("espseal")).unwrap();
+    let journal = text
+        .lines()
+        .find(|line| line.starts_with("espseal"))
+        .unwrap();
     fs::write(&table, text.replace(journal, "")).unwrap();
     let path = bench.write("app.bin", &app(ChipId::Esp32C3));
     let before = bench.snapshot();

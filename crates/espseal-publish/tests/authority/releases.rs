@@ -39,9 +39,15 @@ fn release_describes_the_image_and_chains_to_the_one_before() {
     assert_eq!(bench.releases().previous, None);
     let digest = bench.now().releases;
     let offer = bench.offer(C3);
-    assert_eq!((offer.seq, offer.ppm, offer.state), (1, Ppm::ALL, OfferState::Active));
+    assert_eq!(
+        (offer.seq, offer.ppm, offer.state),
+        (1, Ppm::ALL, OfferState::Active)
+    );
     let manifest = bench.manifest(&offer);
-    assert_eq!((manifest.version.as_str(), manifest.secure_version.get()), ("2.3.4", 5));
+    assert_eq!(
+        (manifest.version.as_str(), manifest.secure_version.get()),
+        ("2.3.4", 5)
+    );
     assert_eq!(manifest.component.plaintext, Digest::of(&image));
     let body = bench.stored(Resource::Body(&first.body)).unwrap();
     let pages = bench.stored(Resource::Pages(&first.body)).unwrap();
@@ -66,20 +72,22 @@ fn plaintext_and_private_keys_stay_out_of_the_repository() {
     bench.enrol_agent(C3, "production");
     let image = app(C3);
     bench.release(&image);
-    let all: Vec<_> = bench
-        .snapshot()
-        .into_iter()
-        .filter(|(path, _)| path.starts_with(bench.project().join("repository")))
-        .collect();
+    let below = |folder: &str| -> Vec<_> {
+        let folder = bench.project().join(folder);
+        let files = bench.snapshot().into_keys();
+        let files = files.filter(|path| path.starts_with(&folder));
+        files.map(|path| (fs::read(&path).unwrap(), path)).collect()
+    };
+    let all = below("repository");
     assert!(all.len() >= 8);
-    let secrets = bench.snapshot().into_iter().filter(|(path, _)| {
-        path.starts_with(bench.project().join("keys/epochs"))
-    });
-    let mut windows: Vec<_> = secrets.map(|(_, key)| key).collect();
+    let mut windows: Vec<_> = below("keys/epochs")
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
     assert_eq!(windows.len(), 1);
     let distinct = |window: &&[u8]| window.iter().any(|byte| *byte != window[0]);
     windows.extend(image.chunks(32).filter(distinct).map(<[u8]>::to_vec));
-    for (path, bytes) in &all {
+    for (bytes, path) in &all {
         for window in &windows {
             let found = bytes.windows(32).any(|part| part == window.as_slice());
             assert!(!found, "{}", path.display());
@@ -113,7 +121,10 @@ fn widening_keeps_release_seq_and_cohorts() {
     let change = widen(Some(500_000), Some(OfferState::Active));
     authority.roll_out(&change, TIME + 1, &Unwatched).unwrap();
     let after = bench.offer(C3);
-    assert_eq!((after.ppm.get(), after.state), (500_000, OfferState::Active));
+    assert_eq!(
+        (after.ppm.get(), after.state),
+        (500_000, OfferState::Active)
+    );
     assert_eq!(
         (after.manifest, after.seq, after.salt),
         (before.manifest, before.seq, before.salt)
@@ -154,7 +165,10 @@ fn hold_stays_in_every_later_now_until_it_is_lifted() {
             hold: names(hold),
             lift: names(lift),
         };
-        bench.authority().sign_now(&request, time, &Unwatched).unwrap();
+        bench
+            .authority()
+            .sign_now(&request, time, &Unwatched)
+            .unwrap();
         bench.now()
     };
     let releases = bench.now().releases;
@@ -172,9 +186,17 @@ fn hold_stays_in_every_later_now_until_it_is_lifted() {
     let mut authority = bench.authority();
     let path = bench.path("app.bin");
     authority
-        .publish(&request(&path), TIME + 5, &crate::support::Trusting, &Unwatched)
+        .publish(
+            &request(&path),
+            TIME + 5,
+            &crate::support::Trusting,
+            &Unwatched,
+        )
         .unwrap();
-    assert!(bench.now().holds.is_empty(), "a new release is not held by an old hold");
+    assert!(
+        bench.now().holds.is_empty(),
+        "a new release is not held by an old hold"
+    );
 }
 
 #[test]
@@ -182,7 +204,13 @@ fn cron_needs_no_key_but_that_of_now() {
     let bench = Bench::new();
     bench.release(&app(C3));
     let keys = bench.project().join("keys");
-    for name in ["releases.pem", "root-1.pem", "root-2.pem", "root-3.pem", "secure-boot.pem"] {
+    for name in [
+        "releases.pem",
+        "root-1.pem",
+        "root-2.pem",
+        "root-3.pem",
+        "secure-boot.pem",
+    ] {
         fs::remove_file(keys.join(name)).unwrap();
     }
     fs::remove_dir_all(keys.join("epochs")).unwrap();
@@ -208,5 +236,8 @@ fn channel_taken_out_of_the_project_leaves_the_releases() {
     let without = text.split("\n[[channel]]\nname = \"beta\"").next().unwrap();
     fs::write(bench.project().join("espseal.toml"), without).unwrap();
     bench.release(&app(C3));
-    assert_eq!((bench.releases().offers.len(), bench.releases().epochs.len()), (1, 1));
+    assert_eq!(
+        (bench.releases().offers.len(), bench.releases().epochs.len()),
+        (1, 1)
+    );
 }

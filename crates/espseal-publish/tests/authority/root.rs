@@ -35,11 +35,26 @@ fn replaced_keys_start_a_new_generation_that_outranks_the_old_one() {
         now: RoleChange::Replace,
         ..keys(&bench, &[1, 3])
     };
-    bench.authority().renew_root(&request, TIME + 1, &Unwatched).unwrap();
-    assert_eq!(bench.now().position, Position { generation: 2, version: 1 });
+    bench
+        .authority()
+        .renew_root(&request, TIME + 1, &Unwatched)
+        .unwrap();
+    assert_eq!(
+        bench.now().position,
+        Position {
+            generation: 2,
+            version: 1
+        }
+    );
     assert!(bench.now().position > old_now.position);
     assert_eq!(bench.now().root_version, 2);
-    assert_eq!(bench.releases().position, Position { generation: 2, version: 1 });
+    assert_eq!(
+        bench.releases().position,
+        Position {
+            generation: 2,
+            version: 1
+        }
+    );
     assert_eq!(bench.offer(C3), offer);
 
     let [one, two] = [1, 2].map(|version| bench.stored(Resource::Root(version)).unwrap());
@@ -54,7 +69,13 @@ fn replaced_keys_start_a_new_generation_that_outranks_the_old_one() {
     verify_sign1(&now, Role::Now, &new.product, &new.now.keys).unwrap();
     verify_sign1(&now, Role::Now, &new.product, &old.now.keys).unwrap_err();
     let next = bench.release_at(&app(C3), TIME + 2);
-    assert_eq!(next.position, Position { generation: 2, version: 2 });
+    assert_eq!(
+        next.position,
+        Position {
+            generation: 2,
+            version: 2
+        }
+    );
 }
 
 #[test]
@@ -65,7 +86,10 @@ fn root_below_its_threshold_is_not_signed() {
         .renew_root(&keys(&bench, &[2]), TIME, &Unwatched);
     assert!(matches!(
         result,
-        Err(AuthorityError::Signing(SigningError::Threshold { threshold: 2, .. }))
+        Err(AuthorityError::Signing(SigningError::Threshold {
+            threshold: 2,
+            ..
+        }))
     ));
     let twice = bench
         .authority()
@@ -94,7 +118,10 @@ fn key_that_root_does_not_name_signs_nothing() {
         .sign_now(&Default::default(), TIME + 1, &Unwatched);
     assert!(matches!(
         result,
-        Err(AuthorityError::Signing(SigningError::NotInRoot { role: Role::Now, .. }))
+        Err(AuthorityError::Signing(SigningError::NotInRoot {
+            role: Role::Now,
+            ..
+        }))
     ));
     assert_eq!(bench.snapshot(), before);
 }

@@ -86,7 +86,8 @@ impl Bench {
     }
 
     pub(crate) fn publish(&self, request: &PublishRequest) -> Result<Published, AuthorityError> {
-        self.authority().publish(request, TIME, &Trusting, &Unwatched)
+        self.authority()
+            .publish(request, TIME, &Trusting, &Unwatched)
     }
 
     /// Publishes an image on `production` and expects success.
@@ -130,8 +131,8 @@ impl Bench {
         Manifest::parse(&bytes).unwrap()
     }
 
-    /// Every file of the project, to see that nothing changed.
-    pub(crate) fn snapshot(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    /// Digest of every file of the project, to see that nothing changed.
+    pub(crate) fn snapshot(&self) -> BTreeMap<PathBuf, Digest> {
         let mut all = BTreeMap::new();
         collect(&self.project(), &mut all);
         all
@@ -168,7 +169,9 @@ impl Bench {
         })?;
         let entry = find_in_shard(&shard, &id).unwrap()?;
         let product = &releases.product;
-        let epoch = key.open_epoch_key(product, 1, signed.epoch, &entry).unwrap();
+        let epoch = key
+            .open_epoch_key(product, 1, signed.epoch, &entry)
+            .unwrap();
         epoch
             .verify_commitment(&signed.commitment, product, 1, signed.epoch)
             .unwrap();
@@ -179,7 +182,10 @@ impl Bench {
             epoch: signed.epoch,
         })?;
         let wrap = BodyWrap(wrap.try_into().unwrap());
-        let content_key = epoch.kek(product, 1, signed.epoch, body).unwrap_key(&wrap).unwrap();
+        let content_key = epoch
+            .kek(product, 1, signed.epoch, body)
+            .unwrap_key(&wrap)
+            .unwrap();
         content::verify_commitment(&manifest.component.commitment, body, &content_key).unwrap();
         let mut bytes = self.stored(Resource::Body(body)).unwrap();
         let (iv, tag) = (Iv(manifest.component.iv), Tag(manifest.component.tag));
@@ -310,13 +316,13 @@ pub(crate) fn app(chip: ChipId) -> Vec<u8> {
     App::new(chip).signed()
 }
 
-fn collect(folder: &Path, all: &mut BTreeMap<PathBuf, Vec<u8>>) {
+fn collect(folder: &Path, all: &mut BTreeMap<PathBuf, Digest>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         match path.is_dir() {
             true => collect(&path, all),
             false => {
-                all.insert(path.clone(), fs::read(&path).unwrap());
+                all.insert(path.clone(), Digest::of(&fs::read(&path).unwrap()));
             }
         }
     }
