@@ -1,6 +1,13 @@
 //! The release authority from the outside: a project in a temporary folder, and what becomes
 //! visible in its repository.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod admission;
 mod interruption;
 mod oracle;
