@@ -13,7 +13,6 @@ use serde_json::Value;
 
 #[test]
 fn esp32_fields_lie_where_espefuse_reads_them() {
-    // Read from a register, not from eFuse, in espefuse's table.
     compare(chip(ChipId::Esp32).unwrap(), &[]);
 }
 
