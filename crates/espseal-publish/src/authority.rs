@@ -156,6 +156,7 @@ fn read_roots(project: &Project) -> Result<(Root, Vec<(u32, Vec<u8>)>), Authorit
             return Err(damaged());
         }
         newest = Some(root);
+        drop(envelope);
         all.push((version, bytes));
     }
     newest

@@ -86,6 +86,7 @@ impl Fleet {
     pub fn smallest_slot(&self) -> u32 {
         self.partitions
             .app_slots()
+            .iter()
             .map(|slot| slot.size)
             .min()
             .unwrap_or(0)
