@@ -47,7 +47,9 @@ impl Clock {
 /// [`MetadataError::WrongProduct`], [`MetadataError::RootVersion`],
 /// [`MetadataError::GenerationFell`] or [`MetadataError::RoleThreshold`].
 pub fn root_step(trusted: &Root, next: &Root) -> Result<(), MetadataError> {
-    let document = Document::Root { version: next.version };
+    let document = Document::Root {
+        version: next.version,
+    };
     if next.product != trusted.product {
         return Err(MetadataError::WrongProduct { document });
     }
@@ -55,10 +57,16 @@ pub fn root_step(trusted: &Root, next: &Root) -> Result<(), MetadataError> {
         Some(expected) if expected == next.version => {}
         expected => {
             let expected = expected.unwrap_or(u32::MAX);
-            return Err(MetadataError::RootVersion { expected, found: next.version });
+            return Err(MetadataError::RootVersion {
+                expected,
+                found: next.version,
+            });
         }
     }
-    for (old, new) in [(&trusted.releases, &next.releases), (&trusted.now, &next.now)] {
+    for (old, new) in [
+        (&trusted.releases, &next.releases),
+        (&trusted.now, &next.now),
+    ] {
         if new.generation < old.generation {
             let (trusted, found) = (old.generation, new.generation);
             return Err(MetadataError::GenerationFell { trusted, found });
@@ -76,9 +84,10 @@ pub fn root_step(trusted: &Root, next: &Root) -> Result<(), MetadataError> {
 /// [`MetadataError::RootExpired`].
 pub const fn root(root: &Root, clock: Clock) -> Result<(), MetadataError> {
     match clock {
-        Clock::Trusted(time) if time >= root.expires => {
-            Err(MetadataError::RootExpired { expires: root.expires, time })
-        }
+        Clock::Trusted(time) if time >= root.expires => Err(MetadataError::RootExpired {
+            expires: root.expires,
+            time,
+        }),
         _ => Ok(()),
     }
 }
@@ -107,7 +116,10 @@ pub fn now(
     }
     position(document, now.position, &root.now, floor)?;
     if now.time > root.max_time {
-        return Err(MetadataError::TimeBeyondRoot { max_time: root.max_time, found: now.time });
+        return Err(MetadataError::TimeBeyondRoot {
+            max_time: root.max_time,
+            found: now.time,
+        });
     }
     fresh(document, now.expires, clock.after(now.time))
 }
@@ -165,7 +177,11 @@ pub fn offer(
     device: &DeviceId,
 ) -> Result<Standing, AgentError> {
     if offered < installed.position {
-        return Err(DeviceError::Downgrade { installed: installed.position, offered }.into());
+        return Err(DeviceError::Downgrade {
+            installed: installed.position,
+            offered,
+        }
+        .into());
     }
     if offered == installed.position {
         return match installed.manifest {
@@ -215,7 +231,10 @@ pub fn manifest(
     }
     fresh(document, manifest.expires, clock)?;
     for_this_device(manifest, config)?;
-    let minimum = Position { generation: offered.generation, version: manifest.min_seq };
+    let minimum = Position {
+        generation: offered.generation,
+        version: manifest.min_seq,
+    };
     let installed = demands.installed;
     if manifest.min_seq > 0 && installed < minimum {
         return Err(DeviceError::TooOld { installed, minimum }.into());
@@ -255,19 +274,35 @@ fn position(
 ) -> Result<(), MetadataError> {
     if found.generation != role.generation {
         let (expected, found) = (role.generation, found.generation);
-        return Err(MetadataError::Generation { document, expected, found });
+        return Err(MetadataError::Generation {
+            document,
+            expected,
+            found,
+        });
     }
     if found < floor {
-        return Err(MetadataError::Rollback { document, floor, found });
+        return Err(MetadataError::Rollback {
+            document,
+            floor,
+            found,
+        });
     }
     Ok(())
 }
 
 /// The document has not expired.
-pub(crate) const fn fresh(document: Document, expires: u64, clock: Clock) -> Result<(), MetadataError> {
+pub(crate) const fn fresh(
+    document: Document,
+    expires: u64,
+    clock: Clock,
+) -> Result<(), MetadataError> {
     let time = clock.earliest();
     if time >= expires {
-        return Err(MetadataError::Expired { document, expires, time });
+        return Err(MetadataError::Expired {
+            document,
+            expires,
+            time,
+        });
     }
     Ok(())
 }

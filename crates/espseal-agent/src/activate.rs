@@ -36,7 +36,8 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         journal.store(&mut self.medium, &mut self.workspace.sector)?;
         let entry = OtadataEntry::new(seq, OtaState::New);
         self.write_entry(otadata.next_sector(), &entry)?;
-        self.medium.event(&Event::Activated { slot });
+        let manifest = complete.manifest();
+        self.medium.event(&Event::Activated { slot, manifest });
         Ok(())
     }
 
@@ -95,8 +96,13 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     pub(crate) fn entry_state(&mut self, target: Slot) -> Result<Option<OtaState>, HardwareError> {
         let otadata = self.read_otadata()?;
         let selected = otadata.selected().map(|(_, entry)| *entry);
-        let named = selected.into_iter().chain(otadata.entries.into_iter().flatten());
-        Ok(named.into_iter().find(|entry| self.names(entry, target)).map(|entry| entry.state))
+        let named = selected
+            .into_iter()
+            .chain(otadata.entries.into_iter().flatten());
+        Ok(named
+            .into_iter()
+            .find(|entry| self.names(entry, target))
+            .map(|entry| entry.state))
     }
 
     fn names(&self, entry: &OtadataEntry, target: Slot) -> bool {
@@ -107,7 +113,10 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         let at = self.entry_at(sector);
         let buffer = &mut self.workspace.sector;
         buffer.fill(0xFF);
-        buffer.iter_mut().zip(entry.encode()).for_each(|(to, from)| *to = from);
+        buffer
+            .iter_mut()
+            .zip(entry.encode())
+            .for_each(|(to, from)| *to = from);
         self.medium.replace(at, buffer)
     }
 

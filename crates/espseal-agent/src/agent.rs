@@ -127,9 +127,22 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
         if !config.layout.is_sound() {
             return Err(Misuse::Layout);
         }
-        let Parts { flash, transport, key, platform, observer } = parts;
+        let Parts {
+            flash,
+            transport,
+            key,
+            platform,
+            observer,
+        } = parts;
         let medium = Medium { flash, observer };
-        let agent = Self { config, workspace, medium, transport, key, platform };
+        let agent = Self {
+            config,
+            workspace,
+            medium,
+            transport,
+            key,
+            platform,
+        };
         agent.built_in_root()?;
         Ok(agent)
     }
@@ -138,7 +151,13 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
     pub fn into_parts(self) -> Parts<F, T, K, P, O> {
         let Medium { flash, observer } = self.medium;
         let (transport, key, platform) = (self.transport, self.key, self.platform);
-        Parts { flash, transport, key, platform, observer }
+        Parts {
+            flash,
+            transport,
+            key,
+            platform,
+            observer,
+        }
     }
 
     /// Finds out what a restart was, and settles what can be settled without the network.
@@ -187,7 +206,10 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
     /// [`AgentError`]; the device keeps running what it runs, whatever the error.
     pub fn update(&mut self) -> Result<UpdateOutcome, AgentError> {
         let mut journal = self.journal()?;
-        if matches!(journal.record().state, State::Activating | State::Confirming) {
+        if matches!(
+            journal.record().state,
+            State::Activating | State::Confirming
+        ) {
             return Err(DeviceError::NotConfirmed.into());
         }
         let offered = match self.advice(&mut journal)? {
@@ -199,7 +221,8 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
         trust.ready()?;
         let demands = self.demands(&journal, region)?;
         let manifest = self.fetch_manifest(&journal, &offered, demands)?;
-        let complete = self.stage_verified(&mut journal, &manifest, &offered, slot, region, trust)?;
+        let complete =
+            self.stage_verified(&mut journal, &manifest, &offered, slot, region, trust)?;
         match self.recheck(&mut journal, &manifest, &offered)? {
             None => {}
             Some(outcome) => return Ok(outcome),
@@ -214,7 +237,9 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
         let interval = self.config.policy.poll_interval;
         let mut random = [0; 4];
         self.platform.random(&mut random);
-        let spread = u32::from_le_bytes(random).checked_rem(interval).unwrap_or(0);
+        let spread = u32::from_le_bytes(random)
+            .checked_rem(interval)
+            .unwrap_or(0);
         (interval / 2).saturating_add(spread)
     }
 
@@ -230,7 +255,13 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
     ) -> Result<CompleteSlot, AgentError> {
         let body = self.open_body(manifest, &offered.epoch)?;
         self.begin_staging(journal, manifest, slot)?;
-        let staging = Staging { manifest, body: &body, slot, region, trust };
+        let staging = Staging {
+            manifest,
+            body: &body,
+            slot,
+            region,
+            trust,
+        };
         let staged = self.stage(&staging);
         if let Err(AgentError::Body(refused)) = &staged
             && refused.condemns_release()
@@ -295,14 +326,17 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
         let running = self.platform.running_slot();
         boot::may_stage(&self.selection()?, running, self.config.policy.rollback)?;
         let layout = &self.config.layout;
-        let slot = layout.target_for(running).ok_or(DeviceError::NoTargetSlot)?;
+        let slot = layout
+            .target_for(running)
+            .ok_or(DeviceError::NoTargetSlot)?;
         let region = layout.region(slot).ok_or(DeviceError::NoTargetSlot)?;
         Ok((slot, region))
     }
 
     /// What this device asks of a release: floors from eFuse and the confirmed running image.
     fn demands(&mut self, journal: &Journal, target: Region) -> Result<Demands, AgentError> {
-        let running = verify::secure_version(&mut self.medium, self.running_region()?)?;
+        let region = self.running_region()?;
+        let running = verify::secure_version(&mut self.medium, region)?;
         Ok(Demands {
             installed: self.installed(journal).position,
             secure_version: self.platform.secure_version().max(running),
@@ -344,7 +378,10 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
 
     pub(crate) fn running_region(&self) -> Result<Region, Misuse> {
         let running = self.platform.running_slot();
-        self.config.layout.region(running).ok_or(Misuse::RunningSlot { running })
+        self.config
+            .layout
+            .region(running)
+            .ok_or(Misuse::RunningSlot { running })
     }
 
     pub(crate) fn journal(&mut self) -> Result<Journal, AgentError> {

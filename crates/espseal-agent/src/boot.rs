@@ -37,12 +37,17 @@ impl Selection {
     /// Reads the bootloader's choice out of otadata.
     #[must_use]
     pub fn of(otadata: &Otadata, layout: &Layout) -> Self {
-        let default = Self::Default { slot: layout.default_slot() };
+        let default = Self::Default {
+            slot: layout.default_slot(),
+        };
         let Some((_, entry)) = otadata.selected() else {
             return default;
         };
         match slot_of(entry.seq, layout.slot_count()) {
-            Some(slot) => Self::Entry { slot: Slot::Ota(slot), state: entry.state },
+            Some(slot) => Self::Entry {
+                slot: Slot::Ota(slot),
+                state: entry.state,
+            },
             None => default,
         }
     }
@@ -141,10 +146,28 @@ fn judge_new_image(situation: &Situation, confirming: bool) -> Verdict {
     match (situation.selection, situation.rule) {
         (Selection::Entry { slot, .. }, _) if slot != situation.running => Verdict::Fallback,
         (Selection::Default { .. }, _) => Verdict::Fallback,
-        (Selection::Entry { state: OtaState::PendingVerify, .. }, _) => Verdict::Await,
-        (Selection::Entry { state: OtaState::Valid, .. }, _) if confirming => Verdict::Finish,
+        (
+            Selection::Entry {
+                state: OtaState::PendingVerify,
+                ..
+            },
+            _,
+        ) => Verdict::Await,
+        (
+            Selection::Entry {
+                state: OtaState::Valid,
+                ..
+            },
+            _,
+        ) if confirming => Verdict::Finish,
         // The app marked itself valid before asking the agent; the digest is still checked.
-        (Selection::Entry { state: OtaState::Valid, .. }, _) => Verdict::Await,
+        (
+            Selection::Entry {
+                state: OtaState::Valid,
+                ..
+            },
+            _,
+        ) => Verdict::Await,
         (Selection::Entry { .. }, RollbackRule::Optional) => Verdict::Await,
         (Selection::Entry { .. }, RollbackRule::Required) => Verdict::NoRollback,
     }
@@ -161,5 +184,9 @@ fn judge_old_image(situation: &Situation, confirming: bool) -> Verdict {
         // Rolled back by the app, or selected and found unbootable.
         Some(_) => false,
     };
-    if torn && situation.attempts < MAX_RETRIES { Verdict::Retry } else { Verdict::Failed }
+    if torn && situation.attempts < MAX_RETRIES {
+        Verdict::Retry
+    } else {
+        Verdict::Failed
+    }
 }

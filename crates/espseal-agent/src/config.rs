@@ -1,5 +1,7 @@
 //! What is built into the running image: who the device is, where things are, what it allows.
 
+use espseal_format::chip::ChipId;
+use espseal_format::metadata::manifest::{ClassId, VendorId};
 use espseal_format::units::{ChannelName, FlashOffset, Position, Product, SECTOR_SIZE};
 
 use crate::platform::Slot;
@@ -15,11 +17,11 @@ pub struct Config<'a> {
     /// The product this device belongs to.
     pub product: Product,
     /// Vendor that manifests have to name.
-    pub vendor: [u8; 16],
+    pub vendor: VendorId,
     /// Device class that manifests have to name.
-    pub class: [u8; 16],
+    pub class: ClassId,
     /// The chip that images have to be built for.
-    pub chip: u16,
+    pub chip: ChipId,
     /// The channel this device follows.
     pub channel: ChannelName,
     /// The recipient group whose epoch key this device can open.

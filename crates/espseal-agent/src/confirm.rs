@@ -73,7 +73,12 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         let region = self.running_region()?;
         let scratch = &mut self.workspace.page;
         let medium = &mut self.medium;
-        let mut image = SlotReader { medium, region, length: region.size, head: None };
+        let mut image = SlotReader {
+            medium,
+            region,
+            length: region.size,
+            head: None,
+        };
         let layout = match ImageLayout::walk(&mut image, scratch) {
             Ok(layout) => layout,
             Err(ImageError::Read(error)) => return Err(error.into()),

@@ -1,6 +1,8 @@
 //! The device's own keys, wherever they are kept: eFuse HMAC, encrypted flash, secure element.
 
+use espseal_crypto::device_key::SoftwareDeviceKey;
 use espseal_crypto::epoch::{EpochKey, OpenFailed};
+use espseal_crypto::es256::SigningFailed;
 use espseal_format::units::{DeviceId, Digest, KeyId, Product};
 use espseal_format::wrap::ShardEntry;
 
@@ -31,9 +33,29 @@ pub trait DeviceKey {
     fn sign_report(&mut self, digest: &Digest) -> Result<[u8; 64], SigningFailed>;
 }
 
-/// The key hardware did not sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SigningFailed;
+impl DeviceKey for SoftwareDeviceKey {
+    fn device_id(&self) -> DeviceId {
+        self.device_id()
+    }
+
+    fn open_epoch_key(
+        &mut self,
+        product: &Product,
+        group: u32,
+        epoch: u32,
+        entry: &ShardEntry,
+    ) -> Result<EpochKey, OpenFailed> {
+        Self::open_epoch_key(self, product, group, epoch, entry)
+    }
+
+    fn report_key_id(&self) -> KeyId {
+        KeyId::of(&self.report_key())
+    }
+
+    fn sign_report(&mut self, digest: &Digest) -> Result<[u8; 64], SigningFailed> {
+        Self::sign_report(self, digest)
+    }
+}
 
 impl<K: DeviceKey + ?Sized> DeviceKey for &mut K {
     fn device_id(&self) -> DeviceId {

@@ -38,7 +38,9 @@ pub(crate) fn open<T: Transport>(
     range: Option<Range<u32>>,
     document: Document,
 ) -> Result<(), AgentError> {
-    transport.open(resource, range).map_err(|error| blame(&error, document))
+    transport
+        .open(resource, range)
+        .map_err(|error| blame(&error, document))
 }
 
 /// Fills `buffer` from the open answer.
@@ -52,7 +54,12 @@ pub(crate) fn exact<T: Transport>(
         return Ok(());
     }
     let (expected, found) = (bytes(buffer.len()), bytes(found));
-    Err(ServerError::TooShort { document, expected, found }.into())
+    Err(ServerError::TooShort {
+        document,
+        expected,
+        found,
+    }
+    .into())
 }
 
 /// Demands that the open answer ends here, after `limit` bytes.
@@ -61,7 +68,10 @@ pub(crate) fn end<T: Transport>(
     document: Document,
     limit: u32,
 ) -> Result<(), AgentError> {
-    match transport.read(&mut [0]).map_err(|error| blame(&error, document))? {
+    match transport
+        .read(&mut [0])
+        .map_err(|error| blame(&error, document))?
+    {
         0 => Ok(()),
         _ => Err(ServerError::TooLong { document, limit }.into()),
     }
@@ -76,7 +86,9 @@ pub(crate) fn fill<T: Transport>(
     let mut filled: usize = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         let room = rest.len();
-        let read = transport.read(rest).map_err(|error| blame(&error, document))?;
+        let read = transport
+            .read(rest)
+            .map_err(|error| blame(&error, document))?;
         if read == 0 {
             break;
         }

@@ -38,7 +38,11 @@ impl Journal {
             Some((sector, record)) => (Some(sector), record),
             None => (None, Record::default()),
         };
-        Ok(Self { base, sector, record })
+        Ok(Self {
+            base,
+            sector,
+            record,
+        })
     }
 
     pub(crate) const fn record(&self) -> &Record {
@@ -113,16 +117,25 @@ impl Journal {
     /// When the list is full, the entry with the fewest failures makes room, the oldest first.
     pub(crate) fn count_failure(&mut self, manifest: Digest) -> u8 {
         let list = &mut self.record.quarantine;
-        if let Some(entry) = list.iter_mut().find(|entry| entry.manifest == manifest && entry.failures > 0) {
+        if let Some(entry) = list
+            .iter_mut()
+            .find(|entry| entry.manifest == manifest && entry.failures > 0)
+        {
             entry.failures = entry.failures.saturating_add(1);
             return entry.failures;
         }
         // min_by_key takes the first of equals: blanks, then the oldest.
-        let room = list.iter().enumerate().min_by_key(|(_, entry)| entry.failures.min(MAX_FAILURES));
+        let room = list
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, entry)| entry.failures.min(MAX_FAILURES));
         let room = room.map_or(0, |(index, _)| index);
         if let Some(tail) = list.get_mut(room..) {
             if let Some(entry) = tail.first_mut() {
-                *entry = Quarantine { manifest, failures: 1 };
+                *entry = Quarantine {
+                    manifest,
+                    failures: 1,
+                };
             }
             // Keeps the list in order of age.
             tail.rotate_left(1.min(tail.len()));
@@ -148,7 +161,10 @@ const ROOT_B: usize = 3;
 /// First byte of the journal's sector `index`; the layout was checked to lie within 32 bits.
 fn sector_at(base: FlashOffset, index: usize) -> FlashOffset {
     let distance = index.saturating_mul(SECTOR_SIZE);
-    FlashOffset::new(base.get().saturating_add(u32::try_from(distance).unwrap_or(u32::MAX)))
+    FlashOffset::new(
+        base.get()
+            .saturating_add(u32::try_from(distance).unwrap_or(u32::MAX)),
+    )
 }
 
 /// Copies `from` to the start of `to`.

@@ -26,7 +26,8 @@ pub(crate) struct OpenedBody(BodyKeystream);
 impl OpenedBody {
     /// Decrypts or encrypts chunk `index` in place: in counter mode the two are the same.
     pub(crate) fn apply(&self, index: ChunkIndex, chunk: &mut [u8]) {
-        self.0.apply(index.get().saturating_mul(CHUNK_SIZE as u32), chunk);
+        self.0
+            .apply(index.get().saturating_mul(CHUNK_SIZE as u32), chunk);
     }
 }
 
@@ -40,7 +41,10 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         let epoch_key = self.epoch_key(epoch)?;
         let content_key = self.content_key(manifest, epoch, &epoch_key)?;
         self.medium.event(&Event::KeyCommitted);
-        Ok(OpenedBody(BodyKeystream::new(&content_key, &Iv(manifest.component().iv))))
+        Ok(OpenedBody(BodyKeystream::new(
+            &content_key,
+            &Iv(manifest.component().iv),
+        )))
     }
 
     fn epoch_key(&mut self, epoch: &Epoch) -> Result<EpochKey, AgentError> {
@@ -58,9 +62,18 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     /// Streams the shard through the sector buffer, looking for this device's entry.
     fn shard_entry(&mut self, epoch: &Epoch) -> Result<ShardEntry, AgentError> {
         let device = self.key.device_id();
-        let Epoch { group, epoch, shard_nibbles, .. } = *epoch;
+        let Epoch {
+            group,
+            epoch,
+            shard_nibbles,
+            ..
+        } = *epoch;
         let prefix = ShardPrefix::of(&device, shard_nibbles);
-        let resource = Resource::EpochShard { group, epoch, prefix };
+        let resource = Resource::EpochShard {
+            group,
+            epoch,
+            prefix,
+        };
         fetch::open(&mut self.transport, resource, None, Document::Shard)?;
         let mut finder = ShardFinder::new(device);
         loop {
@@ -69,7 +82,9 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
             if read == 0 {
                 break;
             }
-            finder.push(buffer.get(..read).unwrap_or_default()).map_err(refused)?;
+            finder
+                .push(buffer.get(..read).unwrap_or_default())
+                .map_err(refused)?;
         }
         let entry = finder.finish().map_err(refused)?;
         Ok(entry.ok_or(BodyError::NotARecipient { group, epoch })?)
@@ -83,13 +98,19 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     ) -> Result<ContentKey, AgentError> {
         let component = manifest.component();
         let body = &component.body;
-        let resource = Resource::BodyWrap { body, group: epoch.group, epoch: epoch.epoch };
+        let resource = Resource::BodyWrap {
+            body,
+            group: epoch.group,
+            epoch: epoch.epoch,
+        };
         let mut wrap = [0; BodyWrap::LEN];
         fetch::open(&mut self.transport, resource, None, Document::Wrap)?;
         fetch::exact(&mut self.transport, Document::Wrap, &mut wrap)?;
         fetch::end(&mut self.transport, Document::Wrap, BodyWrap::LEN as u32)?;
         let kek = epoch_key.kek(&self.config.product, epoch.group, epoch.epoch, body);
-        let key = kek.unwrap_key(&BodyWrap(wrap)).map_err(|_| BodyError::Wrap)?;
+        let key = kek
+            .unwrap_key(&BodyWrap(wrap))
+            .map_err(|_| BodyError::Wrap)?;
         content::verify_commitment(&component.commitment, body, &key)
             .map_err(|_| BodyError::KeyCommitment)?;
         Ok(key)
@@ -101,12 +122,17 @@ fn refused(error: ShardError) -> AgentError {
     let document = Document::Shard;
     let bytes = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
     match error {
-        ShardError::TooLong { limit, .. } => {
-            ServerError::TooLong { document, limit: bytes(limit) }.into()
+        ShardError::TooLong { limit, .. } => ServerError::TooLong {
+            document,
+            limit: bytes(limit),
         }
-        ShardError::Truncated { expected, found } => {
-            ServerError::TooShort { document, expected: bytes(expected), found: bytes(found) }.into()
+        .into(),
+        ShardError::Truncated { expected, found } => ServerError::TooShort {
+            document,
+            expected: bytes(expected),
+            found: bytes(found),
         }
+        .into(),
         _ => BodyError::ShardFormat.into(),
     }
 }

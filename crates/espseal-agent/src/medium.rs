@@ -59,9 +59,10 @@ impl<F: Flash, O: Observer> Medium<F, O> {
             if found != expected {
                 return Ok(false);
             }
-            at = u32::try_from(expected.len()).ok().and_then(|length| here.checked_add(length));
+            at = u32::try_from(expected.len())
+                .ok()
+                .and_then(|length| here.checked_add(length));
         }
         Ok(true)
     }
 }
-

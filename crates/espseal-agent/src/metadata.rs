@@ -111,7 +111,11 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         let manifest = Manifest::parse(bytes).map_err(|_| MetadataError::Malformed { document })?;
         let position = offered.position;
         acceptance::manifest(&manifest, position, self.config, &demands, offered.clock)?;
-        Ok(VerifiedManifest { manifest, digest, position })
+        Ok(VerifiedManifest {
+            manifest,
+            digest,
+            position,
+        })
     }
 
     /// What is known about the time before this poll.
@@ -130,7 +134,11 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
             Polling::Static => fetch::open(&mut self.transport, Resource::Now, None, document)?,
             Polling::Announced => self.post_poll(journal)?,
         }
-        let buffer = self.workspace.page.get_mut(..now::MAX_LEN).unwrap_or_default();
+        let buffer = self
+            .workspace
+            .page
+            .get_mut(..now::MAX_LEN)
+            .unwrap_or_default();
         Ok(fetch::read_document(&mut self.transport, document, buffer)?.len())
     }
 
@@ -139,10 +147,14 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     /// A root that took the `now` key away has to be trusted before that `now` can be judged. A
     /// lie costs one failed request, since every root is signed by the one before it.
     fn root_wanted(&self, length: usize) -> Result<u32, MetadataError> {
-        let malformed = MetadataError::Malformed { document: Document::Now };
+        let malformed = MetadataError::Malformed {
+            document: Document::Now,
+        };
         let bytes = self.workspace.page.get(..length).unwrap_or_default();
         let signed = Sign1::parse(bytes).map_err(|_| malformed)?;
-        Ok(Now::parse(signed.payload).map_err(|_| malformed)?.root_version)
+        Ok(Now::parse(signed.payload)
+            .map_err(|_| malformed)?
+            .root_version)
     }
 
     /// Fetches, verifies and persists one root after the other, up to version `wanted`.
@@ -152,8 +164,12 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
             let version = root.version.saturating_add(1);
             let document = Document::Root { version };
             let buffer = &mut self.workspace.document;
-            let bytes =
-                fetch::document(&mut self.transport, Resource::Root(version), document, buffer)?;
+            let bytes = fetch::document(
+                &mut self.transport,
+                Resource::Root(version),
+                document,
+                buffer,
+            )?;
             root = verify_root(bytes, &root, document)?;
             let buffer = &mut self.workspace.sector;
             journal.store_root(&mut self.medium, bytes, version, buffer)?;
@@ -170,7 +186,9 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         let Some(bytes) = journal.load_root(&mut self.medium, buffer)? else {
             return Ok(built_in);
         };
-        let document = Document::Root { version: journal.record().root_version };
+        let document = Document::Root {
+            version: journal.record().root_version,
+        };
         Ok(match self_signed_root(bytes, document) {
             Ok(stored)
                 if stored.version == journal.record().root_version
@@ -214,7 +232,10 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         let payload = verify_sign1(bytes, Role::Releases, &root.releases, root, document)?;
         let releases =
             Releases::parse(payload).map_err(|_| MetadataError::Malformed { document })?;
-        let floor = journal.record().releases_floor.max(self.config.floors.releases);
+        let floor = journal
+            .record()
+            .releases_floor
+            .max(self.config.floors.releases);
         acceptance::releases(&releases, root, floor, clock)?;
         Ok(releases)
     }
@@ -249,20 +270,36 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         releases: &Releases,
         clock: Clock,
     ) -> Result<Advice, AgentError> {
-        let Config { channel, chip, group, .. } = self.config;
+        let Config {
+            channel,
+            chip,
+            group,
+            ..
+        } = self.config;
         let Some(offer) = releases.offer(channel, *chip) else {
             return Ok(Advice::Rest(Standing::UpToDate));
         };
         let generation = releases.position.generation;
-        let position = Position { generation, version: offer.seq };
+        let position = Position {
+            generation,
+            version: offer.seq,
+        };
         let installed = self.installed(journal);
         let device = self.key.device_id();
         let standing = acceptance::offer(offer, position, now, &installed, &device)?;
         if standing != Standing::Wanted {
             return Ok(Advice::Rest(standing));
         }
-        let epoch = releases.epoch(*group).cloned().ok_or(MetadataError::NoEpoch { group: *group })?;
-        Ok(Advice::Install(Offered { manifest: offer.manifest, position, epoch, clock }))
+        let epoch = releases
+            .epoch(*group)
+            .cloned()
+            .ok_or(MetadataError::NoEpoch { group: *group })?;
+        Ok(Advice::Install(Offered {
+            manifest: offer.manifest,
+            position,
+            epoch,
+            clock,
+        }))
     }
 
     /// What is installed: the last confirmed release, or what the running image knows of itself.
@@ -270,9 +307,15 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         let confirmed = &journal.record().confirmed;
         let built_in = self.config.floors.installed;
         if confirmed.position >= built_in {
-            Installed { position: confirmed.position, manifest: Some(confirmed.manifest) }
+            Installed {
+                position: confirmed.position,
+                manifest: Some(confirmed.manifest),
+            }
         } else {
-            Installed { position: built_in, manifest: None }
+            Installed {
+                position: built_in,
+                manifest: None,
+            }
         }
     }
 }
@@ -316,7 +359,10 @@ fn verify_sign1<'b>(
 ) -> Result<&'b [u8], MetadataError> {
     let signed = Sign1::parse(bytes).map_err(|_| MetadataError::Malformed { document })?;
     if keys.threshold != 1 {
-        return Err(MetadataError::RoleThreshold { document, threshold: keys.threshold });
+        return Err(MetadataError::RoleThreshold {
+            document,
+            threshold: keys.threshold,
+        });
     }
     verifier::verify_sign1(&signed, role, &root.product, &keys.keys)
         .map_err(|_| MetadataError::Signature { document })?;
@@ -327,7 +373,11 @@ fn verify_sign1<'b>(
 fn named(document: Document, expected: Digest, bytes: &[u8]) -> Result<(), MetadataError> {
     let found = Digest::of(bytes);
     if found != expected {
-        return Err(MetadataError::WrongDigest { document, expected, found });
+        return Err(MetadataError::WrongDigest {
+            document,
+            expected,
+            found,
+        });
     }
     Ok(())
 }

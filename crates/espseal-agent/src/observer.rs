@@ -76,6 +76,8 @@ pub enum Event {
     Activated {
         /// The slot to be booted.
         slot: Slot,
+        /// SHA-256 of the manifest that stands in it.
+        manifest: Digest,
     },
     /// The running image is marked valid.
     Confirmed {

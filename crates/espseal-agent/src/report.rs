@@ -1,9 +1,9 @@
 //! What the device tells the server: an unsigned poll, and signed reports.
 
-use espseal_format::cose::{self, Role, Sign1};
+use espseal_crypto::cose;
+use espseal_format::cose::{Role, Sign1};
 use espseal_format::report::{Event, MAX_POLL_LEN, MAX_REPORT_LEN, Poll, Report};
 use espseal_format::units::Digest;
-use sha2::{Digest as _, Sha256};
 
 use crate::agent::Agent;
 use crate::device_key::DeviceKey;
@@ -26,7 +26,10 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         let mut journal = self.journal()?;
         let record = journal.record_mut();
         // After a lost journal the time floor lifts the counter above what the server has seen.
-        let counter = record.report_counter.saturating_add(1).max(record.time_floor);
+        let counter = record
+            .report_counter
+            .saturating_add(1)
+            .max(record.time_floor);
         record.report_counter = counter;
         let install = match event {
             Event::Confirmed => record.confirmed,
@@ -50,16 +53,22 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         let length = report.encode(&mut payload).map_err(|_| Misuse::Encoding)?;
         let payload = payload.get(..length).unwrap_or_default();
         let kid = self.key.report_key_id();
-        let mut hasher = Sha256::new();
-        let mut sink = |bytes: &[u8]| hasher.update(bytes);
-        cose::to_be_signed1(Role::Report, &self.config.product, kid, payload, &mut sink);
-        let digest = Digest(hasher.finalize().into());
-        let signature = self.key.sign_report(&digest).map_err(|_| HardwareError::Signing)?;
-        let signed = Sign1 { kid, payload, signature: &signature };
+        let digest = cose::digest1(Role::Report, &self.config.product, kid, payload);
+        let signature = self
+            .key
+            .sign_report(&digest)
+            .map_err(|_| HardwareError::Signing)?;
+        let signed = Sign1 {
+            kid,
+            payload,
+            signature: &signature,
+        };
         let buffer = &mut self.workspace.document;
         let length = signed.encode(buffer).map_err(|_| Misuse::Encoding)?;
         let bytes = buffer.get(..length).unwrap_or_default();
-        self.transport.post_report(bytes).map_err(|error| fetch::blame(&error, Document::Report))
+        self.transport
+            .post_report(bytes)
+            .map_err(|error| fetch::blame(&error, Document::Report))
     }
 
     /// Tells the server what this device runs; the answer is `now`.
@@ -74,6 +83,8 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         let mut bytes = [0; MAX_POLL_LEN];
         let length = poll.encode(&mut bytes).map_err(|_| Misuse::Encoding)?;
         let bytes = bytes.get(..length).unwrap_or_default();
-        self.transport.post_poll(bytes).map_err(|error| fetch::blame(&error, Document::Now))
+        self.transport
+            .post_poll(bytes)
+            .map_err(|error| fetch::blame(&error, Document::Now))
     }
 }

@@ -39,7 +39,9 @@ impl Staging<'_> {
 
     /// Which bytes of the body chunk `index` is.
     fn span(&self, index: u32) -> Range<u32> {
-        self.layout().chunk_range(ChunkIndex::new(index)).unwrap_or_default()
+        self.layout()
+            .chunk_range(ChunkIndex::new(index))
+            .unwrap_or_default()
     }
 
     /// How many bytes chunk `index` has.
@@ -49,14 +51,22 @@ impl Staging<'_> {
 
     /// Where chunk `index` goes; the manifest was checked to fit the slot.
     fn address(&self, index: u32) -> FlashOffset {
-        FlashOffset::new(self.region.offset.get().saturating_add(self.span(index).start))
+        FlashOffset::new(
+            self.region
+                .offset
+                .get()
+                .saturating_add(self.span(index).start),
+        )
     }
 }
 
 impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F, T, K, P, O> {
     /// Stages the body and returns the token for activation.
     pub(crate) fn stage(&mut self, staging: &Staging<'_>) -> Result<CompleteSlot, AgentError> {
-        let event = Event::Staging { slot: staging.slot, chunks: staging.layout().chunks() };
+        let event = Event::Staging {
+            slot: staging.slot,
+            chunks: staging.layout().chunks(),
+        };
         self.medium.event(&event);
         self.load_page(staging, 0)?;
         let mut head = if self.stands(staging, 0)? {
@@ -81,7 +91,8 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
             }
             self.fetch_head(staging)?;
             self.check(staging, Origin::Ram)?;
-            self.medium.replace(staging.region.offset, &self.workspace.sector)?;
+            self.medium
+                .replace(staging.region.offset, &self.workspace.sector)?;
         }
         self.approve(staging, head)
     }
@@ -126,22 +137,43 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
             Origin::Ram => Some(&self.workspace.sector),
             Origin::Flash => None,
         };
-        let (medium, region, length) = (&mut self.medium, staging.region, staging.length());
-        (SlotReader { medium, region, length, head }, &mut self.workspace.page)
+        let (medium, region, length) = (
+            &mut self.medium,
+            staging.region,
+            staging.manifest.component().body_length,
+        );
+        (
+            SlotReader {
+                medium,
+                region,
+                length,
+                head,
+            },
+            &mut self.workspace.page,
+        )
     }
 
     /// Fetches a page of chunk hashes and checks it against the manifest.
     fn load_page(&mut self, staging: &Staging<'_>, page: u32) -> Result<(), AgentError> {
         let document = Document::Page { page };
-        let range = staging.layout().page_range(PageIndex::new(page)).unwrap_or_default();
+        let range = staging
+            .layout()
+            .page_range(PageIndex::new(page))
+            .unwrap_or_default();
         let length = range.len();
         let hashes = self.workspace.page.get_mut(..length).unwrap_or_default();
         let component = staging.manifest.component();
         let resource = Resource::Pages(&component.body);
         fetch::open(&mut self.transport, resource, Some(range.clone()), document)?;
         fetch::exact(&mut self.transport, document, hashes)?;
-        fetch::end(&mut self.transport, document, range.end.saturating_sub(range.start))?;
-        let signed = usize::try_from(page).ok().and_then(|page| component.pages.get(page));
+        fetch::end(
+            &mut self.transport,
+            document,
+            range.end.saturating_sub(range.start),
+        )?;
+        let signed = usize::try_from(page)
+            .ok()
+            .and_then(|page| component.pages.get(page));
         if signed != Some(&Digest::of(hashes)) {
             return Err(BodyError::PageHash { page }.into());
         }
@@ -157,7 +189,10 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         page: u32,
         head: Head,
     ) -> Result<u128, AgentError> {
-        let chunks = staging.layout().page_chunks(PageIndex::new(page)).unwrap_or_default();
+        let chunks = staging
+            .layout()
+            .page_chunks(PageIndex::new(page))
+            .unwrap_or_default();
         let mut missing = 0;
         for (within, index) in (0..).zip(chunks) {
             let present = match index {
@@ -166,7 +201,9 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
                 _ => self.stands(staging, index)?,
             };
             if present {
-                self.medium.event(&Event::Skipped { chunk: ChunkIndex::new(index) });
+                self.medium.event(&Event::Skipped {
+                    chunk: ChunkIndex::new(index),
+                });
             } else {
                 missing |= 1_u128.checked_shl(within).unwrap_or(0);
             }
@@ -182,7 +219,10 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         mut missing: u128,
         head: &mut Head,
     ) -> Result<(), AgentError> {
-        let chunks = staging.layout().page_chunks(PageIndex::new(page)).unwrap_or_default();
+        let chunks = staging
+            .layout()
+            .page_chunks(PageIndex::new(page))
+            .unwrap_or_default();
         while missing != 0 {
             let skip = missing.trailing_zeros();
             let count = missing.checked_shr(skip).unwrap_or(0).trailing_ones();
@@ -196,9 +236,13 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
                     self.medium.erase(staging.region.offset)?;
                     *head = Head::Erased;
                 }
-                self.medium.replace(staging.address(index), &self.workspace.sector)?;
+                self.medium
+                    .replace(staging.address(index), &self.workspace.sector)?;
             }
-            let length = staging.span(last).end.saturating_sub(staging.span(start).start);
+            let length = staging
+                .span(last)
+                .end
+                .saturating_sub(staging.span(start).start);
             fetch::end(&mut self.transport, Document::Body, length)?;
             let done = skip.saturating_add(count);
             missing &= u128::MAX.checked_shl(done).unwrap_or(0);

@@ -20,8 +20,11 @@ pub trait Transport {
     ///
     /// # Errors
     /// When the file is missing, or the server cannot be reached or refuses.
-    fn open(&mut self, resource: Resource<'_>, range: Option<Range<u32>>)
-    -> Result<(), Self::Error>;
+    fn open(
+        &mut self,
+        resource: Resource<'_>,
+        range: Option<Range<u32>>,
+    ) -> Result<(), Self::Error>;
 
     /// Reads the next bytes of the open answer; 0 at its end.
     ///

@@ -26,21 +26,18 @@ use crate::platform::{DIGEST_SLOTS, Slot};
 ///
 /// Only [`approve`] makes one, after hashing the slot from its first byte to its last.
 #[derive(Debug)]
-pub struct CompleteSlot {
+pub(crate) struct CompleteSlot {
     slot: Slot,
     manifest: Digest,
 }
 
 impl CompleteSlot {
-    /// The slot.
-    #[must_use]
-    pub const fn slot(&self) -> Slot {
+    pub(crate) const fn slot(&self) -> Slot {
         self.slot
     }
 
     /// SHA-256 of the manifest.
-    #[must_use]
-    pub const fn manifest(&self) -> Digest {
+    pub(crate) const fn manifest(&self) -> Digest {
         self.manifest
     }
 }
@@ -86,7 +83,10 @@ impl<F: Flash, O: Observer> ReadAt for SlotReader<'_, F, O> {
             code: 0,
         };
         let length = u32::try_from(buf.len()).map_err(|_| outside)?;
-        offset.checked_add(length).filter(|end| *end <= self.length).ok_or(outside)?;
+        offset
+            .checked_add(length)
+            .filter(|end| *end <= self.length)
+            .ok_or(outside)?;
         let at = self.region.offset.checked_add(offset).ok_or(outside)?;
         self.medium.read(at, buf)?;
         if let Some(head) = self.head {
@@ -147,9 +147,15 @@ pub(crate) fn approve<F: Flash, O: Observer>(
     slot: Slot,
     scratch: &mut [u8; SECTOR_SIZE],
 ) -> Result<CompleteSlot, AgentError> {
-    debug_assert!(image.head.is_none(), "the token is about flash, not about RAM");
+    debug_assert!(
+        image.head.is_none(),
+        "the token is about flash, not about RAM"
+    );
     digest(image, manifest, scratch)?;
-    Ok(CompleteSlot { slot, manifest: manifest.digest() })
+    Ok(CompleteSlot {
+        slot,
+        manifest: manifest.digest(),
+    })
 }
 
 /// The secure version of the image in `region`; zero where there is no app descriptor.
@@ -157,10 +163,18 @@ pub(crate) fn secure_version<F: Flash, O: Observer>(
     medium: &mut Medium<F, O>,
     region: Region,
 ) -> Result<SecurityVersion, HardwareError> {
-    let mut image = SlotReader { medium, region, length: region.size, head: None };
+    let mut image = SlotReader {
+        medium,
+        region,
+        length: region.size,
+        head: None,
+    };
     let mut bytes = [0; app_desc::LEN];
     image.read_at(app_desc::OFFSET, &mut bytes)?;
-    Ok(AppDescriptor::parse(&bytes).map_or(SecurityVersion::new(0), |found| found.secure_version()))
+    Ok(
+        AppDescriptor::parse(&bytes)
+            .map_or(SecurityVersion::new(0), |found| found.secure_version()),
+    )
 }
 
 /// Demands that the image ends where the manifest says and that a burnt key signed it.
@@ -173,10 +187,18 @@ fn signature<R: ReadAt<Error = HardwareError>>(
     let expected = image.len();
     let sector = layout.signed_len;
     if layout.image_len == expected {
-        return if trust.is_burnt() { Err(BodyError::Unsigned.into()) } else { Ok(()) };
+        return if trust.is_burnt() {
+            Err(BodyError::Unsigned.into())
+        } else {
+            Ok(())
+        };
     }
     if sector.checked_add(SECTOR_SIZE as u32) != Some(expected) {
-        return Err(BodyError::ImageLength { expected, found: layout.image_len }.into());
+        return Err(BodyError::ImageLength {
+            expected,
+            found: layout.image_len,
+        }
+        .into());
     }
     if !trust.is_burnt() {
         return Ok(());

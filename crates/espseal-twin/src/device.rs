@@ -1,15 +1,9 @@
 //! A whole virtual device: flash, eFuses, bootloader, and the ports that the agent runs on.
 
-use espseal_agent::device_key::{DeviceKey, SigningFailed};
 use espseal_agent::flash::{Flash, FlashFault, FlashFaultKind};
 use espseal_agent::platform::{DIGEST_SLOTS, Platform, Slot};
-use espseal_crypto::epoch::{self, DevicePrivateKey, EpochKey, OpenFailed};
-use espseal_crypto::es256::SigningKey;
 use espseal_crypto::flash_encryption::FlashCipher;
-use espseal_format::units::{
-    DeviceId, Digest, FlashOffset, KeyId, Product, PublicKeyBytes, SECTOR_SIZE, SecurityVersion,
-};
-use espseal_format::wrap::ShardEntry;
+use espseal_format::units::{Digest, FlashOffset, SECTOR_SIZE, SecurityVersion};
 
 use crate::boot::{self, AppSlot, BootReport, BootloaderSettings, RunningApp};
 use crate::bus::Bus;
@@ -48,13 +42,6 @@ pub struct PlatformPort<'a> {
     efuses: &'a Efuses,
     running: RunningApp,
     clock: Option<u64>,
-}
-
-/// The device's own keys, as software keeps them in encrypted flash.
-#[derive(Debug)]
-pub struct SoftwareKeys {
-    private: DevicePrivateKey,
-    report: SigningKey,
 }
 
 impl VirtualDevice {
@@ -169,26 +156,6 @@ impl VirtualDevice {
     }
 }
 
-impl SoftwareKeys {
-    /// Keeps these keys.
-    #[must_use]
-    pub const fn new(private: DevicePrivateKey, report: SigningKey) -> Self {
-        Self { private, report }
-    }
-
-    /// Public half of the key that opens shards.
-    #[must_use]
-    pub fn public_key(&self) -> PublicKeyBytes {
-        self.private.public_key()
-    }
-
-    /// Public half of the report key.
-    #[must_use]
-    pub fn report_public_key(&self) -> PublicKeyBytes {
-        self.report.public_key()
-    }
-}
-
 impl Flash for FlashPort<'_> {
     type Error = NorError;
 
@@ -248,29 +215,5 @@ impl Platform for PlatformPort<'_> {
         if getrandom::fill(buffer).is_err() {
             buffer.fill(0);
         }
-    }
-}
-
-impl DeviceKey for SoftwareKeys {
-    fn device_id(&self) -> DeviceId {
-        self.private.device_id()
-    }
-
-    fn open_epoch_key(
-        &mut self,
-        product: &Product,
-        group: u32,
-        epoch: u32,
-        entry: &ShardEntry,
-    ) -> Result<EpochKey, OpenFailed> {
-        epoch::open(&self.private, product, group, epoch, entry)
-    }
-
-    fn report_key_id(&self) -> KeyId {
-        KeyId::of(&self.report.public_key())
-    }
-
-    fn sign_report(&mut self, digest: &Digest) -> Result<[u8; 64], SigningFailed> {
-        self.report.sign_prehash(digest).map_err(|_| SigningFailed)
     }
 }

@@ -158,6 +158,7 @@ impl fmt::Display for BodyError {
                     "app descriptor and manifest differ in {field}; publish the built image"
                 )
             }
+            Self::ShardFormat => f.write_str("epoch shard is out of order; publish it anew"),
         }
     }
 }

@@ -3,14 +3,13 @@
 use core::fmt;
 
 use espseal_crypto::flash_encryption::{FlashCryptConfig, FlashKey};
-use espseal_crypto::flash_key::FlashScheme;
 use espseal_format::chip::ChipId;
 use espseal_format::units::{Digest, SecurityVersion};
 
-use espseal_format::chip::SecureBootScheme;
+use espseal_format::chip::{SchemeId, SecureBootScheme};
 use espseal_format::efuse::{Field, KeyPurpose, KeyRole};
 
-use super::{BLOCK_SIZE, EfuseError, Efuses, put};
+use super::{BLOCK_SIZE, EfuseError, Efuses, KeyUse, put};
 
 /// Factory MAC address, most significant byte first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,9 +127,9 @@ impl Efuses {
     pub fn flash_key(&self) -> Option<FlashKey> {
         let mut keys = self.map().keys.iter();
         let (scheme, block) = keys.find_map(|block| match block.role {
-            KeyRole::FlashEncryption => Some((FlashScheme::Esp32, block)),
+            KeyRole::FlashEncryption => Some((SchemeId::Esp32Aes, block)),
             KeyRole::Purpose(field) if self.purpose(&field) == KeyPurpose::XtsAes128Key => {
-                Some((FlashScheme::Xts, block))
+                Some((SchemeId::XtsAes128, block))
             }
             _ => None,
         })?;
@@ -175,6 +174,36 @@ impl Efuses {
             .key_revoke
             .get(slot)
             .is_some_and(|field| self.get(field) == 1)
+    }
+
+    /// Turns secure boot v2 on, for ever.
+    ///
+    /// # Errors
+    /// As [`Efuses::burn`].
+    pub fn enable_secure_boot(&mut self) -> Result<(), EfuseError> {
+        let mut schemes = self.map().secure_boot_enable.iter();
+        match schemes.find(|(scheme, _)| *scheme == SecureBootScheme::V2Rsa) {
+            Some((_, field)) => self.set(field, 1),
+            None => Ok(()),
+        }
+    }
+
+    /// Revokes the digest slots from this one on, so that nobody else's key gets in.
+    ///
+    /// # Errors
+    /// As [`Efuses::burn`].
+    pub fn revoke_from(&mut self, slot: usize) -> Result<(), EfuseError> {
+        self.map().key_revoke.iter().skip(slot).try_for_each(|field| self.set(field, 1))
+    }
+
+    /// The first block that is unused and can hold a key for this use.
+    #[must_use]
+    pub fn free_block_for(&self, usage: KeyUse) -> Option<usize> {
+        let blank = |block: &usize| {
+            self.silicon(*block) == [0; BLOCK_SIZE] && !self.is_write_protected(*block)
+        };
+        let able = self.map().keys.iter().filter(|block| usage.purpose_in(block).is_some());
+        able.map(|block| usize::from(block.key.block)).find(blank)
     }
 
     /// Anti-rollback counter: the number of bits burnt.

@@ -43,8 +43,8 @@ impl Decryptor {
     /// [`DecryptError::PrivateKey`].
     pub fn new(private_key_pkcs8: &[u8]) -> Result<Self, DecryptError> {
         let key = PrivateDecryptingKey::from_pkcs8(private_key_pkcs8)
-            .and_then(|key| Pkcs1PrivateDecryptingKey::new(key).map_err(|_| wrong_components()))
             .map_err(|_| DecryptError::PrivateKey)?;
+        let key = Pkcs1PrivateDecryptingKey::new(key).map_err(|_| DecryptError::PrivateKey)?;
         Ok(Self { key, header: Vec::new(), body: None })
     }
 

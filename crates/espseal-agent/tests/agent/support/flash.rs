@@ -84,7 +84,9 @@ impl RamFlash {
     }
 
     pub(crate) fn peek(&self, range: Range<u32>) -> Vec<u8> {
-        range.map(|at| self.raw[at as usize] ^ self.mask(at as usize)).collect()
+        range
+            .map(|at| self.raw[at as usize] ^ self.mask(at as usize))
+            .collect()
     }
 
     /// Whether a sector of `range` was erased since the flash was made.
@@ -123,7 +125,11 @@ impl RamFlash {
     }
 
     fn end(&self) -> Result<(), RamFault> {
-        if self.powered { Ok(()) } else { Err(RamFault(FlashFaultKind::PowerLost)) }
+        if self.powered {
+            Ok(())
+        } else {
+            Err(RamFault(FlashFaultKind::PowerLost))
+        }
     }
 
     fn check(&self, at: u32, length: usize) -> Result<usize, RamFault> {
@@ -137,7 +143,11 @@ impl RamFlash {
     fn erase(&mut self, at: u32) -> Result<(), RamFault> {
         let start = self.check(at, SECTOR_SIZE)?;
         assert_eq!(start % SECTOR_SIZE, 0, "unaligned erase at {at:#x}");
-        if self.protected.as_ref().is_some_and(|range| range.contains(&at)) {
+        if self
+            .protected
+            .as_ref()
+            .is_some_and(|range| range.contains(&at))
+        {
             return Err(RamFault(FlashFaultKind::WriteProtected));
         }
         let bytes = self.begin()?.unwrap_or(SECTOR_SIZE);
