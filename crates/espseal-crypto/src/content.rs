@@ -13,6 +13,7 @@
 use core::fmt;
 
 use espseal_format::units::Digest;
+use espseal_format::wrap::cek_commitment_prefix;
 use rand_core::CryptoRng;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -21,9 +22,6 @@ use zeroize::ZeroizeOnDrop;
 mod gcm;
 
 pub use gcm::BodyKeystream;
-
-/// Label of the commitment to a content key.
-const COMMITMENT_LABEL: &[u8] = b"espseal/v1/cek-commit\0";
 
 /// Content encryption key (CEK) of one body.
 #[derive(ZeroizeOnDrop)]
@@ -116,8 +114,7 @@ pub fn open(
 #[must_use]
 pub fn commitment(body: &Digest, key: &ContentKey) -> Digest {
     let hash = Sha256::new()
-        .chain_update(COMMITMENT_LABEL)
-        .chain_update(body.0)
+        .chain_update(cek_commitment_prefix(body))
         .chain_update(key.0);
     Digest(hash.finalize().into())
 }

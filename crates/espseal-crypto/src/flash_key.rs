@@ -17,20 +17,12 @@
 
 use core::fmt;
 
+use espseal_format::chip::SchemeId;
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 /// Bytes in one eFuse key block.
 pub const BLOCK_LEN: usize = 32;
-
-/// How a chip encrypts its flash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlashScheme {
-    /// AES-256 with an address-dependent key: ESP32.
-    Esp32,
-    /// XTS-AES (IEEE Std 1619) with 128-byte units: every later chip.
-    Xts,
-}
 
 /// A flash encryption key, in the byte order of espsecure's key file.
 #[derive(ZeroizeOnDrop)]
@@ -50,22 +42,22 @@ impl FlashKey {
     ///
     /// # Errors
     /// [`KeyLengthError`] for a length that the scheme does not know.
-    pub fn from_file(scheme: FlashScheme, file: &[u8]) -> Result<Self, KeyLengthError> {
+    pub fn from_file(scheme: SchemeId, file: &[u8]) -> Result<Self, KeyLengthError> {
         let wrong = KeyLengthError {
             scheme,
             found: file.len(),
         };
         match (scheme, file.len()) {
-            (FlashScheme::Esp32, 24) => {
+            (SchemeId::Esp32Aes, 24) => {
                 let mut key = [0; 32];
                 let parts = file.iter().chain(file.iter().skip(8).take(8));
                 key.iter_mut().zip(parts).for_each(|(to, from)| *to = *from);
                 Ok(Self::Esp32(key))
             }
-            (FlashScheme::Esp32, 32) => file.try_into().map(Self::Esp32).map_err(|_| wrong),
-            (FlashScheme::Xts, 16) => Ok(Self::Xts128(Sha256::digest(file).into())),
-            (FlashScheme::Xts, 32) => file.try_into().map(Self::Xts128).map_err(|_| wrong),
-            (FlashScheme::Xts, 64) => file.try_into().map(Self::Xts256).map_err(|_| wrong),
+            (SchemeId::Esp32Aes, 32) => file.try_into().map(Self::Esp32).map_err(|_| wrong),
+            (SchemeId::XtsAes128, 16) => Ok(Self::Xts128(Sha256::digest(file).into())),
+            (SchemeId::XtsAes128, 32) => file.try_into().map(Self::Xts128).map_err(|_| wrong),
+            (SchemeId::XtsAes256, 64) => file.try_into().map(Self::Xts256).map_err(|_| wrong),
             _ => Err(wrong),
         }
     }
@@ -75,7 +67,7 @@ impl FlashKey {
     ///
     /// # Errors
     /// [`KeyLengthError`] for a length that the scheme does not know.
-    pub fn from_efuse(scheme: FlashScheme, blocks: &[u8]) -> Result<Self, KeyLengthError> {
+    pub fn from_efuse(scheme: SchemeId, blocks: &[u8]) -> Result<Self, KeyLengthError> {
         let mut file = Zeroizing::new([0; 64]);
         let Some(file) = file.get_mut(..blocks.len()) else {
             return Err(KeyLengthError {
@@ -106,10 +98,11 @@ impl FlashKey {
 
     /// Returns the scheme that the key belongs to.
     #[must_use]
-    pub const fn scheme(&self) -> FlashScheme {
+    pub const fn scheme(&self) -> SchemeId {
         match self {
-            Self::Esp32(_) => FlashScheme::Esp32,
-            Self::Xts128(_) | Self::Xts256(_) => FlashScheme::Xts,
+            Self::Esp32(_) => SchemeId::Esp32Aes,
+            Self::Xts128(_) => SchemeId::XtsAes128,
+            Self::Xts256(_) => SchemeId::XtsAes256,
         }
     }
 
@@ -149,7 +142,7 @@ impl Drop for EfuseKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyLengthError {
     /// Scheme that the key was meant for.
-    pub scheme: FlashScheme,
+    pub scheme: SchemeId,
     /// Bytes that were given.
     pub found: usize,
 }
@@ -157,8 +150,9 @@ pub struct KeyLengthError {
 impl fmt::Display for KeyLengthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = match self.scheme {
-            FlashScheme::Esp32 => "ESP32 flash encryption takes 24 or 32",
-            FlashScheme::Xts => "XTS-AES flash encryption takes 16, 32 or 64",
+            SchemeId::Esp32Aes => "ESP32 flash encryption takes 24 or 32",
+            SchemeId::XtsAes128 => "XTS-AES-128 takes 16 or 32",
+            SchemeId::XtsAes256 => "XTS-AES-256 takes 64",
         };
         write!(f, "the key has {} bytes, {known}", self.found)
     }
@@ -181,9 +175,9 @@ mod tests {
     #[test]
     fn each_efuse_block_is_the_reverse_of_its_part_of_the_file() {
         for (scheme, len) in [
-            (FlashScheme::Esp32, 32),
-            (FlashScheme::Xts, 32),
-            (FlashScheme::Xts, 64),
+            (SchemeId::Esp32Aes, 32),
+            (SchemeId::XtsAes128, 32),
+            (SchemeId::XtsAes256, 64),
         ] {
             let file = counting(len);
             let key = FlashKey::from_file(scheme, &file).unwrap();
@@ -199,18 +193,19 @@ mod tests {
 
     #[test]
     fn short_keys_are_extended_as_the_hardware_does_it() {
-        let key = FlashKey::from_file(FlashScheme::Esp32, &counting(24)).unwrap();
+        let key = FlashKey::from_file(SchemeId::Esp32Aes, &counting(24)).unwrap();
         assert_eq!(key.file()[..24], counting(24));
         assert_eq!(key.file()[24..], counting(16)[8..]);
-        let half = FlashKey::from_file(FlashScheme::Xts, &counting(16)).unwrap();
+        let half = FlashKey::from_file(SchemeId::XtsAes128, &counting(16)).unwrap();
         assert_eq!(half.file(), Sha256::digest(counting(16)).as_slice());
     }
 
     #[test]
     fn other_lengths_are_refused() {
         for (scheme, known) in [
-            (FlashScheme::Esp32, &[24, 32][..]),
-            (FlashScheme::Xts, &[16, 32, 64]),
+            (SchemeId::Esp32Aes, &[24, 32][..]),
+            (SchemeId::XtsAes128, &[16, 32]),
+            (SchemeId::XtsAes256, &[64]),
         ] {
             for len in 0..=80 {
                 let bytes = counting(len);

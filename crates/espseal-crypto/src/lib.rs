@@ -10,6 +10,9 @@
 mod secret;
 
 pub mod content;
+pub mod cose;
+pub mod device_key;
+pub mod epoch;
 pub mod es256;
 pub mod flash_encryption;
 pub mod flash_key;

@@ -25,12 +25,17 @@ pub(crate) fn not_found() -> Response<Body> {
 /// 405: `allowed` are the methods that the path takes.
 pub(crate) fn method_not_allowed(allowed: &'static str) -> Response<Body> {
     let mut response = sentence(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
 /// 500: the repository's file system fails; the log says how, the client does not learn it.
 pub(crate) fn unreadable(path: &str, error: &io::Error) -> Response<Body> {
     error!(path, %error, "cannot read the repository");
-    sentence(StatusCode::INTERNAL_SERVER_ERROR, "the repository cannot be read\n")
+    sentence(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the repository cannot be read\n",
+    )
 }

@@ -112,7 +112,17 @@ mod tests {
             assert_eq!(host.parse::<PublicHost>().unwrap().as_str(), host);
         }
         let long = "a".repeat(256);
-        for wrong in ["", "a/b", "user@host", "a b", "a?b", "a#b", "a\r\nb", "a\\b", &long] {
+        for wrong in [
+            "",
+            "a/b",
+            "user@host",
+            "a b",
+            "a?b",
+            "a#b",
+            "a\r\nb",
+            "a\\b",
+            &long,
+        ] {
             assert_eq!(wrong.parse::<PublicHost>(), Err(InvalidHost), "{wrong}");
         }
     }

@@ -23,8 +23,8 @@ use crate::site::Site;
 pub(crate) use body::{Buffers, PIECE};
 pub(crate) use representation::{Caching, Representation, UnusableRange, insert};
 
-/// Largest file that has no digest in its path: an epoch shard.
-const SMALL: usize = 65_536;
+/// Largest file that has no digest in its path.
+const SMALL: usize = espseal_format::wrap::MAX_SHARD_LEN;
 
 /// Answers `GET` or `HEAD` of a file.
 pub(crate) fn answer(site: &Site, resource: &Resource<'_>, request: &Request) -> Response<Body> {
@@ -49,13 +49,16 @@ fn represent(site: &Site, resource: &Resource<'_>) -> io::Result<Option<Represen
             file: Some(file),
         }));
     }
-    Ok(site.repository.read(resource, SMALL)?.map(|bytes| Representation {
-        tag: Digest::of(&bytes).to_string(),
-        content_type,
-        caching: Caching::Revalidate,
-        prefix: bytes.into(),
-        file: None,
-    }))
+    Ok(site
+        .repository
+        .read(resource, SMALL)?
+        .map(|bytes| Representation {
+            tag: Digest::of(&bytes).to_string(),
+            content_type,
+            caching: Caching::Revalidate,
+            prefix: bytes.into(),
+            file: None,
+        }))
 }
 
 /// The digest that the path holds and that fixes the content.

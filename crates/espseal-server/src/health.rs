@@ -12,7 +12,10 @@ use crate::site::Site;
 /// Answers 200 `ok` while the repository folder and the database are there, else 503.
 pub(crate) async fn answer(State(site): State<Arc<Site>>) -> Response<Body> {
     if !site.repository.is_there() {
-        return sentence(StatusCode::SERVICE_UNAVAILABLE, "the repository folder is gone\n");
+        return sentence(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the repository folder is gone\n",
+        );
     }
     if !site.store.is_running() {
         return sentence(StatusCode::SERVICE_UNAVAILABLE, "the database is closed\n");

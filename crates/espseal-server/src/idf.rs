@@ -43,12 +43,15 @@ impl IdfPath {
         if file == "latest" {
             return Some(Self::Latest(device));
         }
-        Some(Self::Image(device, Digest::from_hex(file.strip_suffix(".bin")?)?))
+        Some(Self::Image(
+            device,
+            Digest::from_hex(file.strip_suffix(".bin")?)?,
+        ))
     }
 }
 
 /// Bytes of the header that stands before the body.
-const HEADER: usize = 512;
+const HEADER: usize = espseal_format::enc_img::LEN;
 
 /// `esp_https_ota` reads this much before it looks at anything, and never a shorter file.
 const LEAST: u64 = 1024;
@@ -68,7 +71,10 @@ fn latest(site: &Site, device: &DeviceId, request: &Request) -> io::Result<Respo
         Ok(body) => body,
         Err(reason) => {
             warn_unless_usual(device, reason);
-            return Ok(sentence(StatusCode::NOT_FOUND, "nothing is on offer for this device\n"));
+            return Ok(sentence(
+                StatusCode::NOT_FOUND,
+                "nothing is on offer for this device\n",
+            ));
         }
     };
     let Some(host) = host(site, request) else {
@@ -78,7 +84,11 @@ fn latest(site: &Site, device: &DeviceId, request: &Request) -> io::Result<Respo
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::FOUND;
     let headers = response.headers_mut();
-    insert(headers, LOCATION, format!("https://{}/idf/{device}/{body}.bin", host.as_str()));
+    insert(
+        headers,
+        LOCATION,
+        format!("https://{}/idf/{device}/{body}.bin", host.as_str()),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
     Ok(response)
@@ -100,7 +110,8 @@ fn image(
     };
     let total = len.saturating_add(header.len() as u64);
     if header.len() != HEADER || total < LEAST {
-        let text = format!("idf/{device}/{body}: {HEADER} bytes of header and {LEAST} in all are needed");
+        let text =
+            format!("idf/{device}/{body}: {HEADER} bytes of header and {LEAST} in all are needed");
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     // The header alone differs between two files of the same body.
@@ -141,7 +152,10 @@ mod tests {
         let (id, body) = ("ab".repeat(32), "cd".repeat(32));
         let device = DeviceId([0xAB; 32]);
         let parse = IdfPath::parse;
-        assert_eq!(parse(&format!("idf/{id}/latest")), Some(IdfPath::Latest(device)));
+        assert_eq!(
+            parse(&format!("idf/{id}/latest")),
+            Some(IdfPath::Latest(device))
+        );
         let image = IdfPath::Image(device, Digest([0xCD; 32]));
         assert_eq!(parse(&format!("idf/{id}/{body}.bin")), Some(image));
         for wrong in [

@@ -31,7 +31,9 @@ pub enum LogFormat {
 /// A second call, or a call after another subscriber was installed, changes nothing.
 pub fn init(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     let builder = builder.with_target(false).with_ansi(false);
     // The only error is that a subscriber is already there: the host's choice then stands.
     let _already_installed = match format {
@@ -67,7 +69,10 @@ impl Exchange {
     /// Counts what the response sends.
     pub(crate) fn follow(mut self, response: Response<Body>) -> Response<Followed> {
         self.status = response.status();
-        response.map(|body| Followed { body, exchange: self })
+        response.map(|body| Followed {
+            body,
+            exchange: self,
+        })
     }
 }
 
@@ -104,7 +109,14 @@ impl HttpBody for Followed {
 
 impl Drop for Followed {
     fn drop(&mut self) {
-        let Exchange { peer, method, uri, begun, status, sent } = &self.exchange;
+        let Exchange {
+            peer,
+            method,
+            uri,
+            begun,
+            status,
+            sent,
+        } = &self.exchange;
         let complete = self.body.is_end_stream();
         let milliseconds = begun.elapsed().as_secs_f64() * 1000.0;
         let (path, status) = (uri.path(), status.as_u16());

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use espseal_format::report::Poll;
+use espseal_format::metadata::now;
+use espseal_format::report::{MAX_POLL_LEN, Poll};
 use espseal_format::repository::Resource;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -14,16 +15,8 @@ use hyper::{Response, StatusCode};
 use crate::answer::{not_found, sentence, unreadable};
 use crate::site::Site;
 
-/// Longest poll; the encoding has a fixed upper bound well below.
-const LIMIT: usize = 256;
-/// Longest `now` as COSE.
-pub(crate) const NOW_LIMIT: usize = espseal_format::metadata::now::MAX_LEN;
-
-pub(crate) async fn answer(
-    State(site): State<Arc<Site>>,
-    request: Request,
-) -> Response<Body> {
-    let body = match site.body(request.into_body(), LIMIT).await {
+pub(crate) async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response<Body> {
+    let body = match site.body(request.into_body(), MAX_POLL_LEN).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
@@ -33,7 +26,7 @@ pub(crate) async fn answer(
     if site.repository.has(&Resource::Device(&poll.device)) {
         site.store.note(&poll);
     }
-    match site.repository.read(&Resource::Now, NOW_LIMIT) {
+    match site.repository.read(&Resource::Now, now::MAX_LEN) {
         Ok(Some(now)) => {
             let mut response = Response::new(Body::from(now));
             let headers = response.headers_mut();

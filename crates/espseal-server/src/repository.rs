@@ -20,7 +20,9 @@ impl Repository {
     /// Takes a folder that can be read.
     pub(crate) fn open(root: &Path) -> io::Result<Self> {
         std::fs::read_dir(root)?;
-        Ok(Self { root: root.to_owned() })
+        Ok(Self {
+            root: root.to_owned(),
+        })
     }
 
     /// Whether the folder is still there.
@@ -54,8 +56,10 @@ impl Repository {
         let Some((file, len)) = self.file(resource)? else {
             return Ok(None);
         };
-        let mut bytes = Vec::with_capacity(usize::try_from(len).map_or(limit, |len| len.min(limit)));
-        file.take((limit as u64).saturating_add(1)).read_to_end(&mut bytes)?;
+        let mut bytes =
+            Vec::with_capacity(usize::try_from(len).map_or(limit, |len| len.min(limit)));
+        file.take((limit as u64).saturating_add(1))
+            .read_to_end(&mut bytes)?;
         if bytes.len() > limit {
             let text = format!("{} has more than {limit} bytes", resource.path());
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
@@ -70,5 +74,8 @@ impl Repository {
 }
 
 fn is_absence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }

@@ -47,21 +47,31 @@ impl Server {
             Access::Https { certificate, key } => Some(tls::configuration(certificate, key)?),
             Access::PlainOnLoopback if config.listen.ip().is_loopback() => None,
             Access::PlainOnLoopback => {
-                return Err(ServeError::PlainBeyondLoopback { address: config.listen });
+                return Err(ServeError::PlainBeyondLoopback {
+                    address: config.listen,
+                });
             }
         };
-        let repository = Repository::open(&config.repository).map_err(|source| {
-            ServeError::Repository { path: config.repository.clone(), source }
-        })?;
-        let listener = listen(config.listen)
-            .map_err(|source| ServeError::listen(config.listen, source))?;
+        let repository =
+            Repository::open(&config.repository).map_err(|source| ServeError::Repository {
+                path: config.repository.clone(),
+                source,
+            })?;
+        let listener =
+            listen(config.listen).map_err(|source| ServeError::listen(config.listen, source))?;
         let address = listener
             .local_addr()
             .map_err(|source| ServeError::listen(config.listen, source))?;
         let store = Store::open(&config.database)?;
         raise_open_files();
         let site = Site::new(repository, store, config.public_host, config.limits.body);
-        Ok(Self { listener, address, tls, site: Arc::new(site), limits: config.limits })
+        Ok(Self {
+            listener,
+            address,
+            tls,
+            site: Arc::new(site),
+            limits: config.limits,
+        })
     }
 
     /// The address that the server listens on, with the port that the system chose for port 0.
@@ -104,7 +114,11 @@ impl Server {
                 })
             })
             .map_err(|source| ServeError::Runtime { source })?;
-        Ok(Running { address, stop: Some(stop), thread: Some(thread) })
+        Ok(Running {
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     fn run_until(
@@ -112,7 +126,13 @@ impl Server {
         runtime: &Runtime,
         stop: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        let Self { listener, address, tls, site, limits } = self;
+        let Self {
+            listener,
+            address,
+            tls,
+            site,
+            limits,
+        } = self;
         let result = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener)
                 .map_err(|source| ServeError::listen(address, source))?;
@@ -165,7 +185,9 @@ impl Drop for Running {
 #[non_exhaustive]
 pub enum ServeError {
     /// Another program listens on the address.
-    #[error("address {address} is taken by another program: stop it or choose another with --listen")]
+    #[error(
+        "address {address} is taken by another program: stop it or choose another with --listen"
+    )]
     AddressTaken {
         /// The address asked for.
         address: SocketAddr,
@@ -289,8 +311,17 @@ async fn accept_until(
     drop(service);
     stopping.send_replace(true);
     let open = || limits.connections.saturating_sub(free.available_permits());
-    info!(connections = open(), "stopping: running downloads are finished");
-    if tokio::time::timeout(limits.drain, stopping.closed()).await.is_err() {
-        warn!(connections = open(), "the deadline has come: connections are cut");
+    info!(
+        connections = open(),
+        "stopping: running downloads are finished"
+    );
+    if tokio::time::timeout(limits.drain, stopping.closed())
+        .await
+        .is_err()
+    {
+        warn!(
+            connections = open(),
+            "the deadline has come: connections are cut"
+        );
     }
 }

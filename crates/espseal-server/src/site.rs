@@ -36,7 +36,13 @@ impl Site {
         public_host: Option<PublicHost>,
         body_time: Duration,
     ) -> Self {
-        Self { repository, store, public_host, buffers: Arc::default(), body_time }
+        Self {
+            repository,
+            store,
+            public_host,
+            buffers: Arc::default(),
+            body_time,
+        }
     }
 
     /// The routes; paths that none of them takes are files.
@@ -67,9 +73,10 @@ impl Site {
         match tokio::time::timeout(self.body_time, to_bytes(body, limit)).await {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(_larger_or_broken)) => Err(too_large()),
-            Err(_elapsed) => {
-                Err(sentence(StatusCode::REQUEST_TIMEOUT, "the body takes too long\n"))
-            }
+            Err(_elapsed) => Err(sentence(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body takes too long\n",
+            )),
         }
     }
 }
@@ -88,7 +95,7 @@ async fn file(State(site): State<Arc<Site>>, request: Request) -> Response<Body>
     }
     match (idf, resource) {
         (Some(path), _) => idf::answer(&site, &path, &request),
-        (None, Some(resource)) => files::answer(&site, &resource.borrow(), &request),
+        (None, Some(resource)) => files::answer(&site, &resource.as_resource(), &request),
         (None, None) => not_found(),
     }
 }

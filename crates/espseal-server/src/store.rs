@@ -36,12 +36,20 @@ impl Store {
         let connection = prepare(path)?;
         let (jobs, waiting) = sync_channel(WAITING_REPORTS);
         let seen = Arc::default();
-        let writer = Writer { connection, waiting, seen: Arc::clone(&seen) };
+        let writer = Writer {
+            connection,
+            waiting,
+            seen: Arc::clone(&seen),
+        };
         let thread = std::thread::Builder::new()
             .name("espseal-store".to_owned())
             .spawn(move || writer.run())
             .map_err(|source| StoreError::Thread { source })?;
-        Ok(Self { jobs: Mutex::new(Some(jobs)), seen, thread: Mutex::new(Some(thread)) })
+        Ok(Self {
+            jobs: Mutex::new(Some(jobs)),
+            seen,
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// Keeps a report whose signature was verified; returns once it is on the disk.
@@ -54,7 +62,12 @@ impl Store {
         signed: Vec<u8>,
     ) -> Result<Recorded, Unavailable> {
         let (done, kept) = oneshot::channel();
-        let job = Job { report, signed, received: now(), done };
+        let job = Job {
+            report,
+            signed,
+            received: now(),
+            done,
+        };
         let sent = match lock(&self.jobs).as_ref() {
             Some(jobs) => jobs.try_send(job),
             None => return Err(Unavailable),
@@ -83,13 +96,18 @@ impl Store {
 
     /// Whether the thread still runs.
     pub(crate) fn is_running(&self) -> bool {
-        lock(&self.thread).as_ref().is_some_and(|thread| !thread.is_finished())
+        lock(&self.thread)
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
     }
 
     /// Writes what is left and closes the database.
     pub(crate) fn close(&self) {
         drop(lock(&self.jobs).take());
-        if lock(&self.thread).take().is_some_and(|thread| thread.join().is_err()) {
+        if lock(&self.thread)
+            .take()
+            .is_some_and(|thread| thread.join().is_err())
+        {
             error!("the database thread has panicked");
         }
     }
@@ -121,7 +139,9 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// The file was written by another program or a later release.
-    #[error("the database {path} has layout {found}, expected {SCHEMA}: give another with --database")]
+    #[error(
+        "the database {path} has layout {found}, expected {SCHEMA}: give another with --database"
+    )]
     Layout {
         /// The file.
         path: PathBuf,
@@ -165,16 +185,26 @@ const BUSY: Duration = Duration::from_secs(5);
 
 /// Opens the file and proves that it can be written.
 fn prepare(path: &Path) -> Result<Connection, StoreError> {
-    let unusable = |source| StoreError::Unusable { path: path.to_owned(), source };
+    let unusable = |source| StoreError::Unusable {
+        path: path.to_owned(),
+        source,
+    };
     let mut connection = Connection::open(path).map_err(unusable)?;
     connection.busy_timeout(BUSY).map_err(unusable)?;
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(unusable)?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(unusable)?;
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .map_err(unusable)?;
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .map_err(unusable)?;
     let found: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(unusable)?;
     if found != 0 && found != SCHEMA {
-        return Err(StoreError::Layout { path: path.to_owned(), found });
+        return Err(StoreError::Layout {
+            path: path.to_owned(),
+            found,
+        });
     }
     let make = |connection: &mut Connection| {
         let tables = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -257,7 +287,10 @@ fn write_reports(
     jobs: &[Job],
 ) -> rusqlite::Result<Vec<Result<Recorded, Unavailable>>> {
     let batch = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let results = jobs.iter().map(|job| write_report(&batch, job)).collect::<Result<_, _>>()?;
+    let results = jobs
+        .iter()
+        .map(|job| write_report(&batch, job))
+        .collect::<Result<_, _>>()?;
     batch.commit()?;
     Ok(results)
 }
@@ -266,7 +299,15 @@ fn write_report(
     batch: &Transaction<'_>,
     job: &Job,
 ) -> rusqlite::Result<Result<Recorded, Unavailable>> {
-    let Report { device, counter, event, installed, manifest, code, .. } = &job.report;
+    let Report {
+        device,
+        counter,
+        event,
+        release,
+        manifest,
+        code,
+        ..
+    } = &job.report;
     let highest: Option<[u8; 8]> = batch
         .prepare_cached("SELECT max(counter) FROM reports WHERE device = ?1")?
         .query_row(params![device.0], |row| row.get(0))
@@ -282,8 +323,8 @@ fn write_report(
             counter.to_be_bytes(),
             job.received,
             event.to_u8(),
-            installed.generation,
-            installed.version.to_be_bytes(),
+            release.generation,
+            release.version.to_be_bytes(),
             manifest.map(|digest| digest.0),
             code,
             job.signed,
@@ -319,7 +360,9 @@ fn write_polls(
 
 /// Seconds since 1970.
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 

@@ -13,6 +13,8 @@
 //! | 2 | 132..195 | 3 x 19 bits, then offset bits 10..=5 |
 //! | 3 | 195..256 | 3 x 19 bits, then offset bits 8..=5 |
 //!
+//! An ESP32 maps 16 MB of flash, so there are no higher offset bits; they would be ignored here.
+//!
 //! Source: ESP-IDF `docs/en/security/flash-encryption.rst` for the scheme and the ranges; the
 //! filling was found by searching for the key bits that explain espsecure's output
 //! (`vectors/flash-encryption/README.md`).

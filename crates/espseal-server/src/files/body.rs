@@ -122,7 +122,11 @@ pub(crate) struct Buffers {
 
 impl Buffers {
     fn take(self: &Arc<Self>, want: usize) -> Piece {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let spare = self
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         Piece {
             bytes: spare.unwrap_or_else(|| vec![0; PIECE].into_boxed_slice()),
             want,

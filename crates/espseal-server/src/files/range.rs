@@ -107,8 +107,18 @@ mod tests {
     #[test]
     fn other_forms_are_unusable() {
         for value in [
-            "bytes=0-1,3-4", "bytes=9-5", "bytes=", "bytes=-", "bytes=a-b", "bytes=+1-2", "bytes=1--2",
-            "lines=0-1", "0-1", "bytes 0-1", "bytes=0x1-2", "bytes=1 -2",
+            "bytes=0-1,3-4",
+            "bytes=9-5",
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=+1-2",
+            "bytes=1--2",
+            "lines=0-1",
+            "0-1",
+            "bytes 0-1",
+            "bytes=0x1-2",
+            "bytes=1 -2",
         ] {
             assert_eq!(parse(value), RangeHeader::Unusable, "{value}");
         }

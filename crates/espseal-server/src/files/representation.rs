@@ -89,7 +89,9 @@ impl Representation {
             Err(()) => return unsatisfiable(total),
         };
         let length = range.end.saturating_sub(range.start);
-        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        response
+            .headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from(length));
         if method != Method::HEAD {
             *response.body_mut() = self.body(range, buffers);
         }
@@ -117,18 +119,25 @@ impl Representation {
     fn is_known_to(&self, request: &HeaderMap) -> bool {
         let mut values = request.get_all(IF_NONE_MATCH).iter();
         values.any(|value| {
-            let mut tags = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+            let mut tags = value
+                .as_bytes()
+                .split(|byte| *byte == b',')
+                .map(<[u8]>::trim_ascii);
             tags.any(|tag| tag == b"*" || self.is_tag(tag.strip_prefix(b"W/").unwrap_or(tag)))
         })
     }
 
     /// Whether `If-Range` names other bytes, so that a part of these would not fit.
     fn is_another_than(&self, request: &HeaderMap) -> bool {
-        request.get(IF_RANGE).is_some_and(|tag| !self.is_tag(tag.as_bytes()))
+        request
+            .get(IF_RANGE)
+            .is_some_and(|tag| !self.is_tag(tag.as_bytes()))
     }
 
     fn is_tag(&self, quoted: &[u8]) -> bool {
-        let inner = quoted.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+        let inner = quoted
+            .strip_prefix(b"\"")
+            .and_then(|rest| rest.strip_suffix(b"\""));
         inner == Some(self.tag.as_bytes())
     }
 
@@ -151,7 +160,11 @@ impl Representation {
 fn unsatisfiable(total: u64) -> Response<Body> {
     let mut response =
         crate::answer::sentence(StatusCode::RANGE_NOT_SATISFIABLE, "no such range\n");
-    insert(response.headers_mut(), CONTENT_RANGE, format!("bytes */{total}"));
+    insert(
+        response.headers_mut(),
+        CONTENT_RANGE,
+        format!("bytes */{total}"),
+    );
     response
 }
 

@@ -8,11 +8,12 @@ use std::fmt;
 use std::io;
 use std::time::SystemTime;
 
+use espseal_format::cohort::{self, Membership, Ppm};
 use espseal_format::cose::Sign1;
 use espseal_format::metadata::manifest::{self, Manifest};
 use espseal_format::metadata::now::{self, Now};
 use espseal_format::metadata::releases::{self, OfferState, Releases};
-use espseal_format::report::IdfSubscription;
+use espseal_format::report::{IdfSubscription, MAX_RECORD_LEN};
 use espseal_format::repository::Resource;
 use espseal_format::units::{DeviceId, Digest};
 
@@ -40,7 +41,10 @@ pub(crate) enum Withheld {
 impl Withheld {
     /// Whether an operator has to do something about it.
     pub(crate) fn is_unusual(self) -> bool {
-        matches!(self, Self::NoHeader | Self::Expired(_) | Self::Inconsistent(_))
+        matches!(
+            self,
+            Self::NoHeader | Self::Expired(_) | Self::Inconsistent(_)
+        )
     }
 }
 
@@ -60,43 +64,47 @@ impl fmt::Display for Withheld {
     }
 }
 
-/// Longest subscription.
-const SUBSCRIPTION_LIMIT: usize = 256;
-
 /// Returns the digest of the body on offer, or why there is none.
 ///
 /// # Errors
 /// The repository's file system fails.
-pub(crate) fn body_for(
-    site: &Site,
-    device: &DeviceId,
-) -> io::Result<Result<Digest, Withheld>> {
+pub(crate) fn body_for(site: &Site, device: &DeviceId) -> io::Result<Result<Digest, Withheld>> {
     let read = |resource: &Resource<'_>, limit| site.repository.read(resource, limit);
-    let Some(bytes) = read(&Resource::IdfSubscription(device), SUBSCRIPTION_LIMIT)? else {
+    let Some(bytes) = read(&Resource::IdfSubscription(device), MAX_RECORD_LEN)? else {
         return Ok(Err(Withheld::NoSubscription));
     };
-    let Some(subscription) =
-        IdfSubscription::parse(&bytes).ok().filter(|found| found.device == *device)
+    let Some(subscription) = IdfSubscription::parse(&bytes)
+        .ok()
+        .filter(|found| found.device == *device)
     else {
         return Ok(Err(Withheld::Inconsistent("subscription")));
     };
     let bytes = read(&Resource::Now, now::MAX_LEN)?;
-    let Some(now) = bytes.as_deref().and_then(payload).and_then(|now| Now::parse(now).ok()) else {
+    let Some(now) = bytes
+        .as_deref()
+        .and_then(payload)
+        .and_then(|now| Now::parse(now).ok())
+    else {
         return Ok(Err(Withheld::Inconsistent("now")));
     };
     let bytes = read(&Resource::Releases(&now.releases), releases::MAX_LEN)?;
-    let named = bytes.as_deref().filter(|bytes| Digest::of(bytes) == now.releases);
-    let Some(releases) = named.and_then(payload).and_then(|all| Releases::parse(all).ok()) else {
+    let named = bytes
+        .as_deref()
+        .filter(|bytes| Digest::of(bytes) == now.releases);
+    let Some(releases) = named
+        .and_then(payload)
+        .and_then(|all| Releases::parse(all).ok())
+    else {
         return Ok(Err(Withheld::Inconsistent("releases")));
     };
     let Some(offer) = releases.offer(&subscription.channel, subscription.chip) else {
         return Ok(Err(Withheld::NoOffer));
     };
     let ppm = now.effective_ppm(offer);
-    if offer.state != OfferState::Active || ppm.get() == 0 {
+    if offer.state != OfferState::Active || ppm == Ppm::NONE {
         return Ok(Err(Withheld::Held));
     }
-    if !ppm.includes(&offer.salt, device) {
+    if cohort::includes(&offer.salt, device, ppm) == Membership::Outside {
         return Ok(Err(Withheld::OutsideCohort));
     }
     let bytes = read(&Resource::Manifest(&offer.manifest), manifest::MAX_LEN)?;
@@ -104,8 +112,11 @@ pub(crate) fn body_for(
     let Some(manifest) = named.and_then(|manifest| Manifest::parse(&manifest).ok()) else {
         return Ok(Err(Withheld::Inconsistent("manifest")));
     };
-    let dates =
-        [("now", now.expires), ("releases", releases.expires), ("manifest", manifest.expires)];
+    let dates = [
+        ("now", now.expires),
+        ("releases", releases.expires),
+        ("manifest", manifest.expires),
+    ];
     let time = seconds();
     if let Some((document, _)) = dates.into_iter().find(|(_, expires)| *expires <= time) {
         return Ok(Err(Withheld::Expired(document)));
@@ -115,7 +126,10 @@ pub(crate) fn body_for(
         Some((_, len)) if len == u64::from(manifest.component.body_length) => {}
         _ => return Ok(Err(Withheld::Inconsistent("body"))),
     }
-    if !site.repository.has(&Resource::IdfHeader { device, body: &body }) {
+    if !site.repository.has(&Resource::IdfHeader {
+        device,
+        body: &body,
+    }) {
         return Ok(Err(Withheld::NoHeader));
     }
     Ok(Ok(body))
@@ -128,5 +142,8 @@ fn payload(cose: &[u8]) -> Option<&[u8]> {
 
 /// Seconds since 1970.
 fn seconds() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }

@@ -68,8 +68,9 @@ impl Service {
         let Some(tls) = &self.tls else {
             return self.exchange(stream, peer).await;
         };
-        let handshake =
-            tls.accept_with(stream, |session| session.set_buffer_limit(Some(BUFFER_LIMIT)));
+        let handshake = tls.accept_with(stream, |session| {
+            session.set_buffer_limit(Some(BUFFER_LIMIT))
+        });
         let mut stopping = self.stopping.clone();
         let done = tokio::select! {
             done = tokio::time::timeout(self.limits.handshake, handshake) => done,
@@ -82,11 +83,7 @@ impl Service {
         }
     }
 
-    async fn exchange(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin,
-        peer: SocketAddr,
-    ) {
+    async fn exchange(&self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
         let answer = service_fn(|request: Request<Incoming>| async move {
             let exchange = Exchange::begin(peer, &request);
             let Ok(response) = self.router.call(request).await;

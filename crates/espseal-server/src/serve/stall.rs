@@ -21,7 +21,12 @@ impl<S> Stall<S> {
     /// Lets a write wait for `limit` at most.
     pub(crate) fn new(stream: S, limit: Duration) -> Self {
         let alarm = Box::pin(tokio::time::sleep(limit));
-        Self { stream, limit, alarm, waiting: false }
+        Self {
+            stream,
+            limit,
+            alarm,
+            waiting: false,
+        }
     }
 
     /// Starts the clock when a write begins to wait, stops it when one gets on.
@@ -40,10 +45,12 @@ impl<S> Stall<S> {
                 self.alarm.as_mut().reset(deadline);
             }
         }
-        self.alarm
-            .as_mut()
-            .poll(cx)
-            .map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no bytes")))
+        self.alarm.as_mut().poll(cx).map(|()| {
+            Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client takes no bytes",
+            ))
+        })
     }
 }
 

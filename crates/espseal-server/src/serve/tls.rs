@@ -24,7 +24,9 @@ pub(crate) fn configuration(certificate: &Path, key: &Path) -> Result<Arc<Server
         .and_then(Iterator::collect)
         .map_err(|error| unreadable(certificate, error))?;
     if chain.is_empty() {
-        return Err(TlsError::NothingInside { path: certificate.to_owned() });
+        return Err(TlsError::NothingInside {
+            path: certificate.to_owned(),
+        });
     }
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, error))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -65,7 +67,9 @@ pub enum TlsError {
         source: pem::Error,
     },
     /// A PEM file holds nothing of the kind that is asked for.
-    #[error("{path} holds no certificate or private key in PEM: --cert takes the one, --key the other")]
+    #[error(
+        "{path} holds no certificate or private key in PEM: --cert takes the one, --key the other"
+    )]
     NothingInside {
         /// The file.
         path: PathBuf,
