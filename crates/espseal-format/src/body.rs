@@ -46,7 +46,7 @@ pub struct BodyLayout {
 
 impl BodyLayout {
     /// Longest body that a manifest can describe, in bytes.
-    pub const MAX_LENGTH: u32 = CHUNK * PER_PAGE * MAX_PAGES as u32;
+    pub const MAX_LENGTH: u32 = 16 << 20;
 
     /// Divides a body of `length` bytes.
     #[must_use]
@@ -119,10 +119,12 @@ pub fn hash_in_page(page: &[u8], chunk: ChunkIndex) -> Option<Digest> {
     page.as_chunks().0.get(index).copied().map(Digest)
 }
 
+const _: () = assert!(BodyLayout::MAX_LENGTH as usize == CHUNK_SIZE * CHUNKS_PER_PAGE * MAX_PAGES);
+
 // The sizes are far below 2^32.
-#[allow(clippy::cast_possible_truncation)]
+#[expect(clippy::cast_possible_truncation)]
 const CHUNK: u32 = CHUNK_SIZE as u32;
-#[allow(clippy::cast_possible_truncation)]
+#[expect(clippy::cast_possible_truncation)]
 const PER_PAGE: u32 = CHUNKS_PER_PAGE as u32;
 /// Bytes of a chunk hash.
 const HASH: u32 = 32;

@@ -1,0 +1,97 @@
+#!/bin/sh
+# Rebuilds the demo firmware: firmware/images/<chip>-release-<n>.bin.
+#
+# usage: firmware/build.sh [--check]
+#   --check  builds into a scratch folder and compares with the committed images
+#
+# Needs rustup (or a cargo 1.95.0 with the riscv32imc target), and installs what else is missing:
+# the pinned esptool into a Python environment, Debian's gcc-xtensa-lx106 when run as root. The
+# same tools give the same bytes, wherever the checkout and cargo's folders are.
+set -eu
+
+ESPTOOL_VERSION=5.6.0
+ESPTOOL_OPTIONS="--flash-mode dio --flash-size 4MB --secure-pad-v2 --elf-sha256-offset 0xb0"
+
+here=$(cd "$(dirname "$0")" && pwd)
+scratch=${CARGO_TARGET_DIR:-$here/../target/firmware}
+mkdir -p "$scratch"
+scratch=$(cd "$scratch" && pwd)
+images=$here/images
+case "${1:-}" in
+    "") ;;
+    --check) images=$scratch/check; mkdir -p "$images" ;;
+    *) echo "usage: firmware/build.sh [--check]" >&2; exit 2 ;;
+esac
+
+install_tools() {
+    esptool=$scratch/venv/bin/esptool
+    if [ "$("$esptool" version 2>/dev/null | tail -n 1)" != "$ESPTOOL_VERSION" ]; then
+        python3 -m venv "$scratch/venv"
+        "$scratch/venv/bin/pip" install --quiet "esptool==$ESPTOOL_VERSION"
+    fi
+    if ! command -v xtensa-lx106-elf-gcc >/dev/null; then
+        if [ "$(id -u)" != 0 ]; then
+            echo "xtensa-lx106-elf-gcc is missing: install Debian's package gcc-xtensa-lx106" >&2
+            exit 1
+        fi
+        apt-get update
+        apt-get install --yes --no-install-recommends gcc-xtensa-lx106
+    fi
+}
+
+# build_esp32c3 RELEASE FEATURES
+build_esp32c3() {
+    cargo_home=${CARGO_HOME:-$HOME/.cargo}
+    # In place of the flags of .cargo/config.toml, plus fixed names for folders that would
+    # otherwise stand in panic messages.
+    separator=$(printf '\037')
+    flags="-C${separator}link-arg=-Tlinkall.x${separator}-C${separator}force-frame-pointers"
+    for registry in "$cargo_home"/registry/src/*; do
+        flags="$flags${separator}--remap-path-prefix=$registry=/cargo"
+    done
+    flags="$flags${separator}--remap-path-prefix=$scratch/esp32c3=/target"
+    flags="$flags${separator}--remap-path-prefix=$here=/firmware"
+    (
+        cd "$here/esp32c3"
+        CARGO_TARGET_DIR=$scratch/esp32c3 CARGO_ENCODED_RUSTFLAGS=$flags \
+            cargo build --quiet --release --locked --features "$2"
+    )
+    # shellcheck disable=SC2086
+    "$esptool" --chip esp32c3 elf2image $ESPTOOL_OPTIONS --flash-freq 80m \
+        --min-rev-full 3 --max-rev-full 199 --output "$images/esp32c3-release-$1.bin" \
+        "$scratch/esp32c3/riscv32imc-unknown-none-elf/release/espseal-demo-c3"
+}
+
+# build_esp32 RELEASE SOURCES
+build_esp32() {
+    mkdir -p "$scratch/esp32"
+    (
+        cd "$here/esp32"
+        # shellcheck disable=SC2086
+        xtensa-lx106-elf-gcc -std=c11 -Os -DRELEASE="$1" -Wall -Wextra -Werror \
+            -ffreestanding -nostdlib -mlongcalls -mtext-section-literals -fno-jump-tables \
+            -ffunction-sections -fdata-sections -Wl,--gc-sections,--build-id=none,--strip-all \
+            -T link.ld -o "$scratch/esp32/release-$1.elf" $2
+    )
+    # shellcheck disable=SC2086
+    "$esptool" --chip esp32 elf2image $ESPTOOL_OPTIONS --flash-freq 40m \
+        --min-rev-full 300 --max-rev-full 399 --output "$images/esp32-release-$1.bin" \
+        "$scratch/esp32/release-$1.elf"
+}
+
+install_tools
+(cd "$here/esp32c3" && cargo fetch --quiet --locked)
+build_esp32c3 1 ""
+build_esp32c3 2 release-2
+sources="src/start.S src/main.c src/chip.c src/app_desc.c"
+build_esp32 1 "$sources"
+build_esp32 2 "$sources src/self_test.c"
+
+cd "$images"
+sha256sum ./*-release-?.bin
+if [ "$images" != "$here/images" ]; then
+    for image in *-release-?.bin; do
+        cmp "$image" "$here/images/$image"
+    done
+    echo "the rebuilt images are the committed ones, byte for byte"
+fi
