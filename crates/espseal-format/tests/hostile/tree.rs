@@ -18,9 +18,10 @@ pub(crate) enum Item {
 }
 
 /// A way to write a head that is not the shortest definite one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Flaw {
     /// One size longer than needed.
+    #[default]
     Longer,
     /// Of indefinite length; numbers and tags have none.
     Indefinite,
@@ -107,12 +108,6 @@ struct Writer {
     at: usize,
     flaw: Flaw,
     offset: Option<usize>,
-}
-
-impl Default for Flaw {
-    fn default() -> Self {
-        Self::Longer
-    }
 }
 
 impl Writer {
