@@ -6,6 +6,7 @@ mod now;
 mod publish;
 mod rollout;
 mod root;
+mod serve;
 mod sign;
 mod verify;
 
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Rollout(rollout::Rollout),
     Now(now::Now),
     Root(root::Root),
+    Serve(serve::Serve),
 }
 
 impl Command {
@@ -41,6 +43,7 @@ impl Command {
             Self::Rollout(verb) => verb.run(context),
             Self::Now(verb) => verb.run(context),
             Self::Root(verb) => verb.run(context),
+            Self::Serve(verb) => verb.run(context),
         }
     }
 }
