@@ -9,4 +9,3 @@ mod power_cut;
 mod real_images;
 mod secure_boot;
 mod support;
-mod transport;
