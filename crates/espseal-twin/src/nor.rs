@@ -48,7 +48,10 @@ impl NorFlash {
     /// # Errors
     /// [`NorError::Geometry`] unless the size is a multiple of a sector, up to 16 MB.
     pub fn from_bytes(cells: Vec<u8>) -> Result<Self, NorError> {
-        if cells.is_empty() || cells.len() % SECTOR_SIZE != 0 || cells.len() > Self::MAX_SIZE {
+        if cells.is_empty()
+            || !cells.len().is_multiple_of(SECTOR_SIZE)
+            || cells.len() > Self::MAX_SIZE
+        {
             return Err(NorError::Geometry { size: cells.len() });
         }
         Ok(Self {

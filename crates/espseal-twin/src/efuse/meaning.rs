@@ -108,7 +108,7 @@ impl Efuses {
     pub fn flash_encryption(&self) -> FlashEncryption {
         let field = &self.map().flash_crypt_cnt;
         let count = self.get(field);
-        if count.count_ones() % 2 == 0 {
+        if count.count_ones().is_multiple_of(2) {
             return FlashEncryption::Off;
         }
         let full = count.count_ones() == u32::from(field.width);

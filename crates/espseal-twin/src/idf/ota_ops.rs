@@ -44,10 +44,10 @@ impl OtaHandle {
         }
         if rollback == Rollback::Enabled {
             let (_, entries, active) = selected(&mut bus, &table)?;
-            if let Some(entry) = active.and_then(|active| entries.get(active)) {
-                if entry.state() == PENDING_VERIFY {
-                    return Err(OtaError::RollbackState);
-                }
+            if let Some(entry) = active.and_then(|active| entries.get(active))
+                && entry.state() == PENDING_VERIFY
+            {
+                return Err(OtaError::RollbackState);
             }
             invalidate_inactive(&mut bus, &table, running.slot)?;
         }
@@ -82,10 +82,10 @@ impl OtaHandle {
         device: &mut VirtualDevice,
         data: &[u8],
     ) -> Result<(), OtaError> {
-        if let (0, 0, Some(magic)) = (self.written, self.pending.len(), data.first()) {
-            if *magic != 0xE9 {
-                return Err(OtaError::InvalidMagic { found: *magic });
-            }
+        if let (0, 0, Some(magic)) = (self.written, self.pending.len(), data.first())
+            && *magic != 0xE9
+        {
+            return Err(OtaError::InvalidMagic { found: *magic });
         }
         self.pending.extend_from_slice(data);
         let (mut bus, ..) = device.firmware().ok_or(OtaError::NothingRuns)?;

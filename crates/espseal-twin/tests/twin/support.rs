@@ -114,6 +114,9 @@ pub(crate) fn app(chip: ChipId, filler: u8, secure_version: u32) -> Vec<u8> {
     let mut rodata = vec![filler; 5000];
     rodata[..4].copy_from_slice(&0xABCD_5432_u32.to_le_bytes());
     rodata[4..8].copy_from_slice(&secure_version.to_le_bytes());
+    rodata[8..256].fill(0);
+    rodata[16] = b'0' + filler;
+    rodata[48..52].copy_from_slice(b"twin");
     let (rom, ram) = match chip {
         ChipId::Esp32 => (0x3F40_0020, 0x3FFB_0000),
         _ => (0x3C00_0020, 0x3FC9_0000),
