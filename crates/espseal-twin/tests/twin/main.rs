@@ -15,6 +15,7 @@ mod idf;
 mod maker;
 mod power_cut;
 mod real_images;
+mod refusals;
 mod secure_boot;
 mod support;
 mod transport;

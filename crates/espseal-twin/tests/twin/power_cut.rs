@@ -13,9 +13,7 @@ const VALID: u32 = 2;
 
 /// Every place where one 32-byte write or one sector erase can be cut.
 fn moments() -> Vec<Moment> {
-    let torn = (0..=32)
-        .chain([100, 2048, 4095])
-        .map(|bytes| Tear::AfterBytes(bytes));
+    let torn = (0..=32).chain([100, 2048, 4095]).map(Tear::AfterBytes);
     let scattered = (0..20).map(Tear::Scattered);
     [Moment::Before, Moment::After]
         .into_iter()
