@@ -1,1 +1,22 @@
+//! Keys as types, and everything that is done with them.
+//!
+//! Portable software cryptography for devices and hosts alike: no allocation, no I/O, no clock.
+//! Secrets are wiped when dropped, cannot be cloned and print redacted. A failed authentication
+//! says nothing but that it failed.
 #![no_std]
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+#[macro_use]
+mod secret;
+
+pub mod content;
+pub mod cose;
+pub mod device_key;
+pub mod epoch;
+pub mod es256;
+pub mod flash_encryption;
+pub mod flash_key;
+pub mod secure_boot;
+
+#[cfg(test)]
+mod test_rng;

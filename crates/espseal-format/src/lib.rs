@@ -6,13 +6,22 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 pub mod app_desc;
+pub mod body;
+pub mod cbor;
 pub mod chip;
+pub mod cohort;
+pub mod cose;
 mod crc32;
 pub mod efuse;
 pub mod enc_img;
 pub mod image;
+pub mod journal;
+pub mod metadata;
 pub mod otadata;
 pub mod partition_table;
 pub mod read;
+pub mod report;
+pub mod repository;
 pub mod signature_block;
 pub mod units;
+pub mod wrap;

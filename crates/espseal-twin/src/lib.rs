@@ -1,1 +1,23 @@
-//! x
+//! A virtual ESP32: NOR flash, eFuses, flash encryption, and the decisions of ROM and bootloader.
+//!
+//! It exists to rehearse what cannot be undone, and to cut the power where no bench can.
+//!
+//! * [`device`]: a whole device, and the ports that the agent runs on.
+//! * [`factory`]: what a factory writes and burns.
+//! * [`boot`]: what boots, and why.
+//! * [`power`], [`nor`], [`efuse`], [`bus`], [`chip`]: the hardware.
+//! * [`folder`], [`https`], [`recording`]: the agent's network.
+//! * [`idf`]: the same hardware under unmodified ESP-IDF.
+
+pub mod boot;
+pub mod bus;
+pub mod chip;
+pub mod device;
+pub mod efuse;
+pub mod factory;
+pub mod folder;
+pub mod https;
+pub mod idf;
+pub mod nor;
+pub mod power;
+pub mod recording;

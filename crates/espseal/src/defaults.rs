@@ -12,7 +12,7 @@ use espseal_format::units::FlashOffset;
 mod error;
 mod relocate;
 
-pub(crate) use error::{BootloaderError, RelocateError};
+pub(crate) use error::BootloaderError;
 pub(crate) use relocate::relocate_partition_table;
 
 /// Where ESP-IDF puts the partition table unless told otherwise, and where the bootloaders from

@@ -1,1 +1,99 @@
 use super::*;
+use crate::chip::CHIPS;
+
+#[test]
+fn fields_lie_within_their_blocks_in_order_and_do_not_overlap_within_block_0() {
+    for chip in CHIPS {
+        let map = chip.efuse;
+        for field in map.fields {
+            let block = map.blocks[usize::from(field.block)];
+            assert!(
+                field.bit + field.width <= u16::from(block.words) * 32,
+                "{field:?}"
+            );
+            assert!(
+                field
+                    .write_protect
+                    .is_none_or(|bit| u16::from(bit) < map.wr_dis.width)
+            );
+            assert!(
+                field
+                    .read_protect
+                    .is_none_or(|bit| u16::from(bit) < map.rd_dis.width)
+            );
+            assert_eq!(map.field(field.name), Some(field), "names are unique");
+        }
+        for pair in map.fields.windows(2) {
+            let place = |field: &Field| (field.block, field.bit);
+            if pair[1].block == 0 {
+                assert!(pair[0].bit + pair[0].width <= pair[1].bit, "{pair:?}");
+            }
+            assert!(place(&pair[0]) <= place(&pair[1]), "{pair:?}");
+        }
+    }
+}
+
+#[test]
+fn named_roles_are_fields_of_the_table() {
+    for chip in CHIPS {
+        let map = chip.efuse;
+        let purposes = map.keys.iter().filter_map(|key| match key.role {
+            KeyRole::Purpose(field) => Some(field),
+            _ => None,
+        });
+        let roles = [
+            map.wr_dis,
+            map.rd_dis,
+            map.flash_crypt_cnt,
+            map.secure_version,
+            map.mac,
+        ];
+        for field in roles
+            .into_iter()
+            .chain(purposes)
+            .chain(map.keys.iter().map(|key| key.key))
+            .chain(map.secure_boot_enable.iter().map(|(_, field)| *field))
+            .chain(map.key_revoke.iter().copied())
+            .chain(map.wafer_version_major.iter().copied())
+            .chain(map.wafer_version_minor.iter().copied())
+        {
+            assert_eq!(map.field(field.name), Some(&field));
+        }
+        assert_eq!(
+            map.secure_version.width,
+            u16::from(chip.secure_version_bits)
+        );
+        let schemes = chip.secure_boot.iter().map(|boot| boot.scheme);
+        assert!(schemes.eq(map.secure_boot_enable.iter().map(|(scheme, _)| *scheme)));
+    }
+}
+
+#[test]
+fn bits_are_read_across_bytes_and_only_ever_set() {
+    let field = ESP32C3.field("SECURE_VERSION").unwrap();
+    let mut block = [0; 24];
+    assert_eq!(field.get(&block), Some(0));
+    assert_eq!(field.burn(&mut block, 0b101), Some(()));
+    assert_eq!((block[17], block[18]), (0x40, 0x01), "bits 142 and 144");
+    assert_eq!(field.burn(&mut block, 0x8000), Some(()));
+    assert_eq!(field.get(&block), Some(0x8005));
+    assert_eq!(field.burn(&mut block, 0x1_0000), None, "does not fit");
+    assert_eq!(field.burn(&mut block[..19], 1), None, "block too short");
+    assert_eq!(field.get(&block[..19]), None);
+    assert_eq!(field.get(&block), Some(0x8005), "refusals change nothing");
+    assert_eq!(ESP32C3.field("BLOCK_KEY0").unwrap().get(&[0; 32]), None);
+}
+
+#[test]
+fn purposes_keep_their_values() {
+    for value in 0..=0x0F {
+        assert_eq!(KeyPurpose::from_u8(value).to_u8(), value);
+    }
+    for (purpose, name) in PURPOSES {
+        assert_eq!(KeyPurpose::from_name(name), Some(purpose));
+    }
+    assert_eq!(KeyPurpose::from_u8(4), KeyPurpose::XtsAes128Key);
+    assert_eq!(KeyPurpose::from_u8(8), KeyPurpose::HmacUp);
+    assert_eq!(KeyPurpose::from_u8(11).digest_slot(), Some(2));
+    assert_eq!(KeyPurpose::from_u8(12), KeyPurpose::Unknown(12));
+}

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Seen on a device and made by ESP-IDF's `otatool.py` arithmetic: the CRC covers the number only.
+/// Seen in otadata that ESP-IDF wrote; `boot_app0.bin` (`tests/real_images.rs`) holds the first.
 const KNOWN_CRCS: [(u32, u32); 2] = [(1, 0x4743_989A), (2, 0x55F6_3774)];
 
 fn otadata(first: OtadataEntry, second: OtadataEntry) -> Otadata {

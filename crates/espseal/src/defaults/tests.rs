@@ -6,6 +6,7 @@ use espseal_format::image::app_padding;
 use espseal_format::partition_table::PartitionTable;
 use espseal_format::units::{Digest, SECTOR_SIZE};
 
+use super::error::RelocateError;
 use super::*;
 
 /// Offset of the app descriptor in an image: after header and first segment header.

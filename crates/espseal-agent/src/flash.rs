@@ -1,0 +1,86 @@
+//! The flash chip, as the agent sees it: plain bytes, whole sectors.
+//!
+//! Flash encryption is below this trait: what `read` returns is decrypted and what
+//! `replace_sector` takes is plaintext. Erased flash therefore reads as noise on an encrypted
+//! device, and the agent never concludes anything from 0xFF.
+
+use core::fmt::Debug;
+
+use espseal_format::units::{FlashOffset, SECTOR_SIZE};
+
+/// Decrypted access to the flash chip.
+///
+/// A power cut is an error like any other: the agent does nothing more after it and unwinds.
+pub trait Flash {
+    /// What can go wrong.
+    type Error: FlashFault;
+
+    /// Fills `buffer` with the decrypted bytes from `at` on, at any alignment.
+    ///
+    /// # Errors
+    /// When the range lies outside the chip or the chip does not answer.
+    fn read(&mut self, at: FlashOffset, buffer: &mut [u8]) -> Result<(), Self::Error>;
+
+    /// Erases the sector at `at` and programs `data`, encrypted where flash encryption is on.
+    ///
+    /// The agent reads back what it wrote: an implementation does not have to.
+    ///
+    /// # Errors
+    /// When `at` is not sector-aligned, or the chip refuses to erase or to program.
+    fn replace_sector(
+        &mut self,
+        at: FlashOffset,
+        data: &[u8; SECTOR_SIZE],
+    ) -> Result<(), Self::Error>;
+
+    /// Erases the sector at `at`.
+    ///
+    /// # Errors
+    /// When `at` is not sector-aligned or the chip refuses to erase.
+    fn erase_sector(&mut self, at: FlashOffset) -> Result<(), Self::Error>;
+}
+
+/// What the agent asks an error of a [`Flash`].
+pub trait FlashFault: Debug {
+    /// Which of the known faults it is.
+    fn kind(&self) -> FlashFaultKind;
+
+    /// The driver's own number, such as 0x6001, for the log; 0 where there is none.
+    fn code(&self) -> u32 {
+        0
+    }
+}
+
+/// The faults of a flash chip that call for different remedies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FlashFaultKind {
+    /// The chip stayed write-protected (`ESP_ERR_FLASH_BASE + 1` and its relatives).
+    WriteProtected,
+    /// The address lies outside the chip or is not aligned.
+    OutOfRange,
+    /// The chip did not answer or reported failure.
+    Hardware,
+    /// Power went away during the operation; nothing after it happened.
+    PowerLost,
+}
+
+impl<F: Flash + ?Sized> Flash for &mut F {
+    type Error = F::Error;
+
+    fn read(&mut self, at: FlashOffset, buffer: &mut [u8]) -> Result<(), Self::Error> {
+        (**self).read(at, buffer)
+    }
+
+    fn replace_sector(
+        &mut self,
+        at: FlashOffset,
+        data: &[u8; SECTOR_SIZE],
+    ) -> Result<(), Self::Error> {
+        (**self).replace_sector(at, data)
+    }
+
+    fn erase_sector(&mut self, at: FlashOffset) -> Result<(), Self::Error> {
+        (**self).erase_sector(at)
+    }
+}

@@ -1,0 +1,138 @@
+//! From the device's key to the body's: shard, epoch key, key wrap, content key.
+//!
+//! Neither shard nor wrap is signed: what makes their content trustworthy are the two commitments,
+//! one in `releases`, one in the manifest. Nothing in flash is touched before both have held.
+
+use espseal_crypto::content::{self, BodyKeystream, ContentKey, Iv};
+use espseal_crypto::epoch::EpochKey;
+use espseal_format::metadata::releases::Epoch;
+use espseal_format::repository::Resource;
+use espseal_format::units::{CHUNK_SIZE, ChunkIndex};
+use espseal_format::wrap::{BodyWrap, ShardEntry, ShardError, ShardFinder, ShardPrefix};
+
+use crate::agent::Agent;
+use crate::device_key::DeviceKey;
+use crate::error::{AgentError, BodyError, Document, ServerError};
+use crate::fetch;
+use crate::flash::Flash;
+use crate::metadata::VerifiedManifest;
+use crate::observer::{Event, Observer};
+use crate::platform::Platform;
+use crate::transport::Transport;
+
+/// The opened content key of a verified manifest's body; the only way to decrypt a chunk.
+pub(crate) struct OpenedBody(BodyKeystream);
+
+impl OpenedBody {
+    /// Decrypts or encrypts chunk `index` in place: in counter mode the two are the same.
+    pub(crate) fn apply(&self, index: ChunkIndex, chunk: &mut [u8]) {
+        self.0
+            .apply(index.get().saturating_mul(CHUNK_SIZE as u32), chunk);
+    }
+}
+
+impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F, T, K, P, O> {
+    /// Fetches, opens and checks everything that leads to the body's content key.
+    pub(crate) fn open_body(
+        &mut self,
+        manifest: &VerifiedManifest,
+        epoch: &Epoch,
+    ) -> Result<OpenedBody, AgentError> {
+        let epoch_key = self.epoch_key(epoch)?;
+        let content_key = self.content_key(manifest, epoch, &epoch_key)?;
+        self.medium.event(&Event::KeyCommitted);
+        Ok(OpenedBody(BodyKeystream::new(
+            &content_key,
+            &Iv(manifest.component().iv),
+        )))
+    }
+
+    fn epoch_key(&mut self, epoch: &Epoch) -> Result<EpochKey, AgentError> {
+        let product = &self.config.product;
+        let entry = self.shard_entry(epoch)?;
+        let key = self
+            .key
+            .open_epoch_key(product, epoch.group, epoch.epoch, &entry)
+            .map_err(|_| BodyError::ShardEntry)?;
+        key.verify_commitment(&epoch.commitment, product, epoch.group, epoch.epoch)
+            .map_err(|_| BodyError::EpochCommitment)?;
+        Ok(key)
+    }
+
+    /// Streams the shard through the sector buffer, looking for this device's entry.
+    fn shard_entry(&mut self, epoch: &Epoch) -> Result<ShardEntry, AgentError> {
+        let device = self.key.device_id();
+        let Epoch {
+            group,
+            epoch,
+            shard_nibbles,
+            ..
+        } = *epoch;
+        let prefix = ShardPrefix::of(&device, shard_nibbles);
+        let resource = Resource::EpochShard {
+            group,
+            epoch,
+            prefix,
+        };
+        fetch::open(&mut self.transport, resource, None, Document::Shard)?;
+        let mut finder = ShardFinder::new(device);
+        loop {
+            let buffer = &mut self.workspace.sector;
+            let read = fetch::fill(&mut self.transport, Document::Shard, buffer)?;
+            if read == 0 {
+                break;
+            }
+            finder
+                .push(buffer.get(..read).unwrap_or_default())
+                .map_err(refused)?;
+        }
+        let entry = finder.finish().map_err(refused)?;
+        Ok(entry.ok_or(BodyError::NotARecipient { group, epoch })?)
+    }
+
+    fn content_key(
+        &mut self,
+        manifest: &VerifiedManifest,
+        epoch: &Epoch,
+        epoch_key: &EpochKey,
+    ) -> Result<ContentKey, AgentError> {
+        let component = manifest.component();
+        let body = &component.body;
+        let resource = Resource::BodyWrap {
+            body,
+            group: epoch.group,
+            epoch: epoch.epoch,
+        };
+        let mut wrap = [0; BodyWrap::LEN];
+        fetch::open(&mut self.transport, resource, None, Document::Wrap)?;
+        fetch::exact(&mut self.transport, Document::Wrap, &mut wrap)?;
+        fetch::end(&mut self.transport, Document::Wrap, BodyWrap::LEN as u32)?;
+        let kek = epoch_key.kek(&self.config.product, epoch.group, epoch.epoch, body);
+        let key = kek
+            .unwrap_key(&BodyWrap(wrap))
+            .map_err(|_| BodyError::Wrap)?;
+        content::verify_commitment(&component.commitment, body, &key)
+            .map_err(|_| BodyError::KeyCommitment)?;
+        Ok(key)
+    }
+}
+
+/// Says who is to blame for a shard that breaks its format.
+fn refused(error: ShardError) -> AgentError {
+    let document = Document::Shard;
+    let bytes = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    match error {
+        ShardError::TooLong { limit, .. } => ServerError::TooLong {
+            document,
+            limit: bytes(limit),
+        }
+        .into(),
+        ShardError::Truncated { expected, found } => ServerError::TooShort {
+            document,
+            expected: bytes(expected),
+            found: bytes(found),
+        }
+        .into(),
+        _ => BodyError::ShardFormat.into(),
+    }
+}

@@ -1,0 +1,98 @@
+//! A device's own private key, the only key that opens its wrapped epoch keys.
+
+use espseal_format::units::{DeviceId, Product, PublicKeyBytes};
+use espseal_format::wrap::ShardEntry;
+use hpke::kem::DhP256HkdfSha256;
+use hpke::{Deserializable as _, Kem as _, Serializable as _};
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::hpke_base::{self, PrivateKey};
+use super::{EpochKey, OpenFailed};
+use crate::es256::InvalidPrivateKey;
+
+/// Private HPKE key of a device; wiped when dropped.
+pub struct DevicePrivateKey {
+    private: PrivateKey,
+    public: PublicKeyBytes,
+    id: DeviceId,
+}
+
+redacted_debug!(DevicePrivateKey);
+
+impl DevicePrivateKey {
+    /// Derives the key pair from keying material (RFC 9180 section 7.1.3, `DeriveKeyPair`).
+    ///
+    /// 32 bytes of full entropy, as section 7.1.3 asks for P-256: the output of the eFuse HMAC
+    /// under a label of its own, or of a random number generator.
+    #[must_use]
+    pub fn from_ikm(ikm: &[u8; 32]) -> Self {
+        let (private, _) = DhP256HkdfSha256::derive_keypair(ikm);
+        Self::new(private)
+    }
+
+    /// Takes a private scalar, 32 bytes big-endian.
+    ///
+    /// # Errors
+    /// [`InvalidPrivateKey`] when the scalar is not in `[1, n-1]`.
+    pub fn from_bytes(scalar: &[u8; 32]) -> Result<Self, InvalidPrivateKey> {
+        PrivateKey::from_bytes(scalar)
+            .map(Self::new)
+            .map_err(|_| InvalidPrivateKey)
+    }
+
+    /// Draws a key.
+    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
+        let mut ikm = Zeroizing::new([0; 32]);
+        rng.fill_bytes(&mut *ikm);
+        Self::from_ikm(&ikm)
+    }
+
+    fn new(private: PrivateKey) -> Self {
+        let mut public = PublicKeyBytes([0; PublicKeyBytes::LEN]);
+        DhP256HkdfSha256::sk_to_pk(&private).write_exact(&mut public.0);
+        Self {
+            private,
+            id: DeviceId::of(&public),
+            public,
+        }
+    }
+
+    /// Returns the public half, which the maker enrols.
+    #[must_use]
+    pub const fn public_key(&self) -> &PublicKeyBytes {
+        &self.public
+    }
+
+    /// Returns the device's pseudonym, the hash of its public key.
+    #[must_use]
+    pub const fn device_id(&self) -> DeviceId {
+        self.id
+    }
+
+    /// Returns the private scalar, for a key file.
+    #[must_use]
+    pub fn expose_secret(&self) -> Zeroizing<[u8; 32]> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        self.private.write_exact(&mut *bytes);
+        bytes
+    }
+}
+
+/// Opens this device's entry of an epoch shard.
+///
+/// The result comes from whoever knows the device's public key: check it with
+/// [`EpochKey::verify_commitment`] before use.
+///
+/// # Errors
+/// [`OpenFailed`] when the entry names another device, was made for another product, group or
+/// epoch, or was changed.
+pub fn open(
+    private: &DevicePrivateKey,
+    product: &Product,
+    group: u32,
+    epoch: u32,
+    entry: &ShardEntry,
+) -> Result<EpochKey, OpenFailed> {
+    hpke_base::open(&private.private, &private.id, product, group, epoch, entry)
+}

@@ -1,0 +1,348 @@
+//! Where each artefact lies, relative to the repository's base address.
+//!
+//! The publisher writes, the server serves and the agent requests under these names; nobody else
+//! spells a path. Digests and ids are 64 lower-case hexadecimal digits, numbers are decimal
+//! without leading zeros, so that each artefact has one path.
+//!
+//! Source: `docs/protocol.md`, "Repository paths".
+
+use core::fmt::{self, Write as _};
+use core::str::FromStr;
+
+use heapless::String;
+
+use crate::units::{DeviceId, Digest};
+use crate::wrap::ShardPrefix;
+
+/// Longest path in bytes, with room to spare.
+pub const MAX_PATH: usize = 192;
+
+/// An artefact, borrowed from whoever asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resource<'a> {
+    /// `now.cose`: the newest `now`.
+    Now,
+    /// `root/<version>.cose`.
+    Root(u32),
+    /// `releases/<digest>.cose`.
+    Releases(&'a Digest),
+    /// `manifests/<digest>.cbor`.
+    Manifest(&'a Digest),
+    /// `bodies/<body digest>.bin`: ciphertext.
+    Body(&'a Digest),
+    /// `bodies/<body digest>.pages`: hashes of the chunks.
+    Pages(&'a Digest),
+    /// `wraps/<body digest>/<group>-<epoch>.kw`.
+    BodyWrap {
+        /// Digest of the body.
+        body: &'a Digest,
+        /// Group that may open it.
+        group: u32,
+        /// Epoch of the key that it is wrapped under.
+        epoch: u32,
+    },
+    /// `epochs/<group>/<epoch>/<prefix>.shard`.
+    EpochShard {
+        /// The group.
+        group: u32,
+        /// The epoch.
+        epoch: u32,
+        /// The shard.
+        prefix: ShardPrefix,
+    },
+    /// `devices/<device id>.cbor`: public record of an agent.
+    Device(&'a DeviceId),
+    /// `idf/<device id>.cbor`: subscription of an ESP-IDF device.
+    IdfSubscription(&'a DeviceId),
+    /// `idf/<device id>/<body digest>.header`.
+    IdfHeader {
+        /// The device.
+        device: &'a DeviceId,
+        /// Digest of the body.
+        body: &'a Digest,
+    },
+}
+
+/// An artefact, as read from a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OwnedResource {
+    /// See [`Resource::Now`].
+    Now,
+    /// See [`Resource::Root`].
+    Root(u32),
+    /// See [`Resource::Releases`].
+    Releases(Digest),
+    /// See [`Resource::Manifest`].
+    Manifest(Digest),
+    /// See [`Resource::Body`].
+    Body(Digest),
+    /// See [`Resource::Pages`].
+    Pages(Digest),
+    /// See [`Resource::BodyWrap`].
+    BodyWrap {
+        /// Digest of the body.
+        body: Digest,
+        /// Group that may open it.
+        group: u32,
+        /// Epoch of the key that it is wrapped under.
+        epoch: u32,
+    },
+    /// See [`Resource::EpochShard`].
+    EpochShard {
+        /// The group.
+        group: u32,
+        /// The epoch.
+        epoch: u32,
+        /// The shard.
+        prefix: ShardPrefix,
+    },
+    /// See [`Resource::Device`].
+    Device(DeviceId),
+    /// See [`Resource::IdfSubscription`].
+    IdfSubscription(DeviceId),
+    /// See [`Resource::IdfHeader`].
+    IdfHeader {
+        /// The device.
+        device: DeviceId,
+        /// Digest of the body.
+        body: Digest,
+    },
+}
+
+impl Resource<'_> {
+    /// Returns the path, without a leading slash.
+    #[must_use]
+    pub fn path(&self) -> String<MAX_PATH> {
+        let mut path = String::new();
+        // The longest path, that of an ESP-IDF header, takes 140 bytes.
+        let _ = write!(path, "{self}");
+        path
+    }
+
+    /// Reads a path without a leading slash; `None` for anything but the one spelling of an
+    /// artefact's path.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<OwnedResource> {
+        let resource = if path == "now.cose" {
+            OwnedResource::Now
+        } else {
+            let (folder, rest) = path.split_once('/')?;
+            read_in_folder(folder, rest)?
+        };
+        Some(resource)
+    }
+}
+
+impl OwnedResource {
+    /// Borrows the artefact, to ask for its path.
+    #[must_use]
+    pub const fn as_resource(&self) -> Resource<'_> {
+        match self {
+            Self::Now => Resource::Now,
+            Self::Root(version) => Resource::Root(*version),
+            Self::Releases(digest) => Resource::Releases(digest),
+            Self::Manifest(digest) => Resource::Manifest(digest),
+            Self::Body(digest) => Resource::Body(digest),
+            Self::Pages(digest) => Resource::Pages(digest),
+            Self::BodyWrap { body, group, epoch } => Resource::BodyWrap {
+                body,
+                group: *group,
+                epoch: *epoch,
+            },
+            Self::EpochShard {
+                group,
+                epoch,
+                prefix,
+            } => Resource::EpochShard {
+                group: *group,
+                epoch: *epoch,
+                prefix: *prefix,
+            },
+            Self::Device(device) => Resource::Device(device),
+            Self::IdfSubscription(device) => Resource::IdfSubscription(device),
+            Self::IdfHeader { device, body } => Resource::IdfHeader { device, body },
+        }
+    }
+}
+
+impl fmt::Display for Resource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now => f.write_str("now.cose"),
+            Self::Root(version) => write!(f, "root/{version}.cose"),
+            Self::Releases(digest) => write!(f, "releases/{digest}.cose"),
+            Self::Manifest(digest) => write!(f, "manifests/{digest}.cbor"),
+            Self::Body(digest) => write!(f, "bodies/{digest}.bin"),
+            Self::Pages(digest) => write!(f, "bodies/{digest}.pages"),
+            Self::BodyWrap { body, group, epoch } => write!(f, "wraps/{body}/{group}-{epoch}.kw"),
+            Self::EpochShard {
+                group,
+                epoch,
+                prefix,
+            } => write!(f, "epochs/{group}/{epoch}/{prefix}.shard"),
+            Self::Device(device) => write!(f, "devices/{device}.cbor"),
+            Self::IdfSubscription(device) => write!(f, "idf/{device}.cbor"),
+            Self::IdfHeader { device, body } => write!(f, "idf/{device}/{body}.header"),
+        }
+    }
+}
+
+/// Reads what follows the first slash of a path.
+fn read_in_folder(folder: &str, rest: &str) -> Option<OwnedResource> {
+    match folder {
+        "root" => match number(rest.strip_suffix(".cose")?)? {
+            0 => None,
+            version => Some(OwnedResource::Root(version)),
+        },
+        "releases" => digest(rest, ".cose").map(OwnedResource::Releases),
+        "manifests" => digest(rest, ".cbor").map(OwnedResource::Manifest),
+        "bodies" => {
+            let pages = || digest(rest, ".pages").map(OwnedResource::Pages);
+            digest(rest, ".bin").map(OwnedResource::Body).or_else(pages)
+        }
+        "wraps" => {
+            let (body, name) = rest.split_once('/')?;
+            let (group, epoch) = name.strip_suffix(".kw")?.split_once('-')?;
+            Some(OwnedResource::BodyWrap {
+                body: Digest::from_hex(body)?,
+                group: number(group)?,
+                epoch: number(epoch)?,
+            })
+        }
+        "epochs" => {
+            let (group, rest) = rest.split_once('/')?;
+            let (epoch, name) = rest.split_once('/')?;
+            Some(OwnedResource::EpochShard {
+                group: number(group)?,
+                epoch: number(epoch)?,
+                prefix: ShardPrefix::parse(name.strip_suffix(".shard")?)?,
+            })
+        }
+        "devices" => device(rest.strip_suffix(".cbor")?).map(OwnedResource::Device),
+        "idf" => match rest.split_once('/') {
+            None => device(rest.strip_suffix(".cbor")?).map(OwnedResource::IdfSubscription),
+            Some((id, name)) => Some(OwnedResource::IdfHeader {
+                device: device(id)?,
+                body: digest(name, ".header")?,
+            }),
+        },
+        _ => None,
+    }
+}
+
+/// Reads `<digest><suffix>`.
+fn digest(name: &str, suffix: &str) -> Option<Digest> {
+    Digest::from_hex(name.strip_suffix(suffix)?)
+}
+
+/// Reads a device id.
+fn device(id: &str) -> Option<DeviceId> {
+    DeviceId::from_hex(id)
+}
+
+/// Reads a decimal number without sign or leading zeros.
+fn number(text: &str) -> Option<u32> {
+    let canonical = match text.as_bytes() {
+        [b'0'] => true,
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    if canonical {
+        u32::from_str(text).ok()
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wrap::ShardNibbles;
+
+    const D: Digest = Digest([0xAB; 32]);
+    const HEX: &str = "abababababababababababababababababababababababababababababababab";
+    const ID: DeviceId = DeviceId([0x01; 32]);
+    const ID_HEX: &str = "0101010101010101010101010101010101010101010101010101010101010101";
+
+    extern crate std;
+    use std::format;
+    use std::string::String as StdString;
+    use std::vec::Vec;
+
+    fn each() -> Vec<(Resource<'static>, StdString)> {
+        let shard = |nibbles| Resource::EpochShard {
+            group: 0,
+            epoch: u32::MAX,
+            prefix: ShardPrefix::of(&ID, ShardNibbles::new(nibbles).unwrap()),
+        };
+        let wrap = Resource::BodyWrap {
+            body: &D,
+            group: 7,
+            epoch: 10,
+        };
+        let header = Resource::IdfHeader {
+            device: &ID,
+            body: &D,
+        };
+        std::vec![
+            (Resource::Now, "now.cose".into()),
+            (Resource::Root(12), "root/12.cose".into()),
+            (Resource::Releases(&D), format!("releases/{HEX}.cose")),
+            (Resource::Manifest(&D), format!("manifests/{HEX}.cbor")),
+            (Resource::Body(&D), format!("bodies/{HEX}.bin")),
+            (Resource::Pages(&D), format!("bodies/{HEX}.pages")),
+            (wrap, format!("wraps/{HEX}/7-10.kw")),
+            (shard(0), "epochs/0/4294967295/all.shard".into()),
+            (shard(3), "epochs/0/4294967295/010.shard".into()),
+            (Resource::Device(&ID), format!("devices/{ID_HEX}.cbor")),
+            (Resource::IdfSubscription(&ID), format!("idf/{ID_HEX}.cbor")),
+            (header, format!("idf/{ID_HEX}/{HEX}.header")),
+        ]
+    }
+
+    #[test]
+    fn each_artefact_has_the_path_of_the_protocol_and_is_read_back_from_it() {
+        for (resource, path) in each() {
+            assert_eq!(resource.path(), path.as_str());
+            assert_eq!(Resource::parse(&path).unwrap().as_resource(), resource);
+        }
+    }
+
+    #[test]
+    fn every_other_spelling_is_refused() {
+        for (_, path) in each() {
+            for (at, _) in path.char_indices() {
+                assert_eq!(Resource::parse(&path[..at]), None, "{}", &path[..at]);
+            }
+            for wrong in [
+                format!("/{path}"),
+                format!("./{path}"),
+                format!("{path}/"),
+                format!("{path} "),
+                format!("{path}\0"),
+                path.to_uppercase(),
+                path.replace('/', "//"),
+                path.replace('/', "/../"),
+                path.replace('/', "\\"),
+                path.replace("/0/", "/00/"),
+            ] {
+                if wrong != path {
+                    assert_eq!(Resource::parse(&wrong), None, "{wrong}");
+                }
+            }
+        }
+        for wrong in [
+            "root/0.cose",
+            "root/+1.cose",
+            "root/01.cose",
+            "root/-1.cose",
+        ] {
+            assert_eq!(Resource::parse(wrong), None, "{wrong}");
+        }
+        assert_eq!(Resource::parse("root/4294967296.cose"), None);
+        assert_eq!(
+            Resource::parse("root/4294967295.cose"),
+            Some(OwnedResource::Root(u32::MAX))
+        );
+    }
+}

@@ -1,0 +1,478 @@
+//! Device records: who may receive firmware.
+//!
+//! A provisioning step hands over one TOML file for each device:
+//!
+//! ```toml
+//! kind = "agent"                       # or "esp-idf-rsa"
+//! chip = "esp32c3"
+//! channel = "production"
+//! encryption-key = "04…"               # agent: HPKE public key, SEC1 point, 130 hex digits
+//! report-key = "04…"                   # agent: public key of its reports
+//! rsa-public-key = """-----BEGIN PUBLIC KEY-----…"""   # esp-idf-rsa: RSA-3072
+//! ```
+//!
+//! The project keeps it as `devices/<device id>.toml`, with `revoked` once that is decided.
+
+pub mod registry;
+
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+use aws_lc_rs::rsa::PublicEncryptingKey;
+use espseal_format::chip::ChipId;
+use espseal_format::units::{ChannelName, DeviceId, Digest, PublicKeyBytes};
+use rustls::pki_types::SubjectPublicKeyInfoDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde::{Deserialize, Serialize};
+
+use crate::blame::Blame;
+use crate::files::{self, FileError};
+use crate::project::{Project, ProjectError, names};
+
+/// Largest device file that is read.
+const LARGEST_RECORD: u64 = 16 << 10;
+/// The public exponent that ESP-IDF's tools make, and the only one accepted.
+const RSA_EXPONENT: &[u8] = &[1, 0, 1];
+/// Bytes in the modulus of RSA-3072, the size `esp_encrypted_img` has room for.
+const RSA_MODULUS_LEN: usize = 384;
+
+/// An enrolled device.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Pseudonym: SHA-256 of its public key.
+    pub id: DeviceId,
+    /// Its chip.
+    pub chip: ChipId,
+    /// The channel it follows.
+    pub channel: ChannelName,
+    /// How firmware reaches it.
+    pub recipient: Recipient,
+    /// Whether it still receives firmware.
+    pub standing: Standing,
+}
+
+/// How firmware is encrypted for a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recipient {
+    /// An espseal agent: the epoch key is wrapped with HPKE.
+    Agent {
+        /// HPKE public key.
+        encryption: PublicKeyBytes,
+        /// Public key of its signed reports.
+        report: PublicKeyBytes,
+    },
+    /// An unmodified ESP-IDF device: the content key is wrapped with RSA-3072, PKCS#1 v1.5.
+    EspIdfRsa {
+        /// DER `SubjectPublicKeyInfo`.
+        public_key: Vec<u8>,
+    },
+}
+
+/// Whether a device still receives firmware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Enrolled,
+    /// It does not, from the epoch that was started when this was decided.
+    Revoked,
+}
+
+/// A device file as written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct File {
+    kind: Kind,
+    chip: String,
+    channel: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rsa_public_key: Option<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    revoked: bool,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    Agent,
+    EspIdfRsa,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Device {
+    /// Reads and checks a device file against the project.
+    ///
+    /// # Errors
+    /// [`EnrolmentError`] naming the field, what it holds and what belongs there.
+    pub fn load(path: &Path, project: &Project) -> Result<Self, EnrolmentError> {
+        let bytes = files::read(path, "a device record", LARGEST_RECORD)?;
+        let text = str::from_utf8(&bytes).map_err(|_| EnrolmentError::Text {
+            path: path.into(),
+        })?;
+        let file: File = toml::from_str(text).map_err(|cause| EnrolmentError::Syntax {
+            path: path.into(),
+            cause: Box::new(cause),
+        })?;
+        Self::check(path, project, &file)
+    }
+
+    fn check(path: &Path, project: &Project, file: &File) -> Result<Self, EnrolmentError> {
+        let channel = project.channel(&file.channel)?;
+        let chip = file
+            .chip
+            .parse()
+            .ok()
+            .filter(|chip| channel.chips.contains(chip))
+            .ok_or_else(|| EnrolmentError::WrongChip {
+                path: path.into(),
+                found: file.chip.clone(),
+                channel: channel.name.clone(),
+                expected: names(channel.chips.iter()),
+            })?;
+        let wanted = |field: &'static str, value: &Option<String>| match value {
+            Some(text) => Ok(text.clone()),
+            None => Err(EnrolmentError::Missing {
+                path: path.into(),
+                field,
+            }),
+        };
+        let surplus = match file.kind {
+            Kind::Agent if file.rsa_public_key.is_some() => Some("rsa-public-key"),
+            Kind::EspIdfRsa if file.encryption_key.is_some() => Some("encryption-key"),
+            Kind::EspIdfRsa if file.report_key.is_some() => Some("report-key"),
+            _ => None,
+        };
+        if let Some(field) = surplus {
+            return Err(EnrolmentError::Surplus {
+                path: path.into(),
+                field,
+            });
+        }
+        let (id, recipient) = match file.kind {
+            Kind::Agent => {
+                let encryption = point(
+                    path,
+                    "encryption-key",
+                    &wanted("encryption-key", &file.encryption_key)?,
+                )?;
+                let report =
+                    point(path, "report-key", &wanted("report-key", &file.report_key)?)?;
+                if encryption == report {
+                    return Err(EnrolmentError::SameKey { path: path.into() });
+                }
+                let recipient = Recipient::Agent { encryption, report };
+                (DeviceId::of(&encryption), recipient)
+            }
+            Kind::EspIdfRsa => {
+                let boots_verified = project
+                    .fleet(chip)
+                    .is_some_and(crate::project::Fleet::has_secure_boot);
+                if !boots_verified {
+                    return Err(EnrolmentError::NoSecureBoot {
+                        path: path.into(),
+                        chip,
+                    });
+                }
+                let public_key =
+                    rsa_public_key(path, &wanted("rsa-public-key", &file.rsa_public_key)?)?;
+                let id = DeviceId(Digest::of(&public_key).0);
+                (id, Recipient::EspIdfRsa { public_key })
+            }
+        };
+        Ok(Self {
+            id,
+            chip,
+            channel: channel.name.clone(),
+            recipient,
+            standing: match file.revoked {
+                true => Standing::Revoked,
+                false => Standing::Enrolled,
+            },
+        })
+    }
+
+    /// Writes the record as the project keeps it.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut file = File {
+            kind: Kind::Agent,
+            chip: self.chip.target().unwrap_or_default().into(),
+            channel: self.channel.as_str().into(),
+            encryption_key: None,
+            report_key: None,
+            rsa_public_key: None,
+            revoked: self.standing == Standing::Revoked,
+        };
+        match &self.recipient {
+            Recipient::Agent { encryption, report } => {
+                file.encryption_key = Some(encryption.to_string());
+                file.report_key = Some(report.to_string());
+            }
+            Recipient::EspIdfRsa { public_key } => {
+                file.kind = Kind::EspIdfRsa;
+                file.rsa_public_key = Some(to_pem(public_key));
+            }
+        }
+        toml::to_string(&file).unwrap_or_default()
+    }
+}
+
+/// Reads an uncompressed P-256 point and checks that it lies on the curve.
+fn point(path: &Path, field: &'static str, text: &str) -> Result<PublicKeyBytes, EnrolmentError> {
+    PublicKeyBytes::from_hex(text)
+        .filter(|key| p256::PublicKey::from_sec1_bytes(&key.0).is_ok())
+        .ok_or_else(|| EnrolmentError::NoPoint {
+            path: path.into(),
+            field,
+            found: text.chars().take(24).collect(),
+        })
+}
+
+/// Reads an RSA public key of exactly 3072 bits with exponent 65537 into canonical DER.
+fn rsa_public_key(path: &Path, text: &str) -> Result<Vec<u8>, EnrolmentError> {
+    let unreadable = || EnrolmentError::RsaUnreadable { path: path.into() };
+    let der = SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes()).map_err(|_| unreadable())?;
+    let key = aws_lc_rs::rsa::PublicKey::from_der(&der).map_err(|_| unreadable())?;
+    let bits = key.modulus().big_endian_without_leading_zero();
+    let top = bits.first().copied().unwrap_or(0);
+    let found = bits.len().saturating_mul(8) - top.leading_zeros() as usize;
+    if found != RSA_MODULUS_LEN * 8 {
+        return Err(EnrolmentError::RsaSize {
+            path: path.into(),
+            found,
+        });
+    }
+    if key.exponent().big_endian_without_leading_zero() != RSA_EXPONENT {
+        return Err(EnrolmentError::RsaExponent { path: path.into() });
+    }
+    let canonical: PublicKeyX509Der<'_> = key.as_der().map_err(|_| unreadable())?;
+    PublicEncryptingKey::from_der(canonical.as_ref()).map_err(|_| unreadable())?;
+    Ok(canonical.as_ref().to_vec())
+}
+
+/// Writes DER `SubjectPublicKeyInfo` as PEM (RFC 7468).
+fn to_pem(der: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] =
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut base64 = String::new();
+    for group in der.chunks(3) {
+        let byte = |index: usize| u32::from(group.get(index).copied().unwrap_or(0));
+        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..4 {
+            let digit = (word >> (18 - 6 * place)) & 63;
+            let letter = ALPHABET.get(digit as usize).copied().unwrap_or(b'=');
+            base64.push(if place <= group.len() { letter.into() } else { '=' });
+        }
+    }
+    let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");
+    for (index, letter) in base64.chars().enumerate() {
+        if index > 0 && index % 64 == 0 {
+            pem.push('\n');
+        }
+        pem.push(letter);
+    }
+    pem + "\n-----END PUBLIC KEY-----\n"
+}
+
+/// Failure of reading or keeping a device record.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnrolmentError {
+    /// The file is not UTF-8 text.
+    #[error("device record {} is no UTF-8 text; expected TOML", path.display())]
+    Text {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no TOML of the right shape.
+    #[error("device record {} is not understood: {cause}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says, with line and column.
+        cause: Box<toml::de::Error>,
+    },
+    /// A field that this kind of device needs is not there.
+    #[error("device record {} has no `{field}`; a device of this kind needs one", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+    },
+    /// A field belongs to another kind of device.
+    #[error(
+        "device record {} has `{field}`, which belongs to another kind of device; remove it or \
+         correct `kind`",
+        path.display()
+    )]
+    Surplus {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+    },
+    /// The chip is not one the channel serves.
+    #[error(
+        "device record {}: chip is `{found}`; channel {channel} serves {expected}",
+        path.display()
+    )]
+    WrongChip {
+        /// The file.
+        path: PathBuf,
+        /// Chip of the record.
+        found: String,
+        /// Its channel.
+        channel: ChannelName,
+        /// Chips of the channel.
+        expected: String,
+    },
+    /// A public key is not a point on P-256.
+    #[error(
+        "device record {}: {field} starts with `{found}` and is no point on P-256; expected 130 \
+         hexadecimal digits that start with 04",
+        path.display()
+    )]
+    NoPoint {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// First digits of its value.
+        found: String,
+    },
+    /// One key serves for encryption and reports.
+    #[error(
+        "device record {}: encryption-key and report-key are the same; expected two keys, so that \
+         signing a report never touches the key that opens firmware",
+        path.display()
+    )]
+    SameKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The RSA key cannot be read.
+    #[error(
+        "device record {}: rsa-public-key is no RSA public key; expected PEM that starts with \
+         -----BEGIN PUBLIC KEY-----",
+        path.display()
+    )]
+    RsaUnreadable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The RSA key has the wrong size.
+    #[error(
+        "device record {}: rsa-public-key has {found} bits; expected 3072, the size that \
+         esp_encrypted_img has room for",
+        path.display()
+    )]
+    RsaSize {
+        /// The file.
+        path: PathBuf,
+        /// Bits of its modulus.
+        found: usize,
+    },
+    /// The RSA key has an unusual exponent.
+    #[error(
+        "device record {}: rsa-public-key has another exponent than 65537; make a new key pair",
+        path.display()
+    )]
+    RsaExponent {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Without secure boot an ESP-IDF device would run whatever the server sends.
+    #[error(
+        "device record {}: kind is esp-idf-rsa, but the {chip} fleet has no secure-boot-digests \
+         in espseal.toml; expected secure boot: without it such a device runs anything a server \
+         encrypts to its public key. Use the espseal agent or enable secure boot",
+        path.display()
+    )]
+    NoSecureBoot {
+        /// The file.
+        path: PathBuf,
+        /// The chip.
+        chip: ChipId,
+    },
+    /// The device is enrolled already.
+    #[error(
+        "device {id} is enrolled already ({}); expected a key that no other device has",
+        path.display()
+    )]
+    Duplicate {
+        /// Its id.
+        id: DeviceId,
+        /// Where its record is.
+        path: PathBuf,
+    },
+    /// The key was revoked and cannot come back.
+    #[error("device {id} was revoked; give the device a new key and enrol that")]
+    WasRevoked {
+        /// Its id.
+        id: DeviceId,
+    },
+    /// No such device.
+    #[error(
+        "no enrolled device has an id that starts with `{found}`; `espseal device list` shows them"
+    )]
+    Unknown {
+        /// Id or first digits asked for.
+        found: String,
+    },
+    /// More than one device could be meant.
+    #[error("{count} devices have an id that starts with `{found}`; give more digits")]
+    Ambiguous {
+        /// First digits asked for.
+        found: String,
+        /// Devices that match.
+        count: usize,
+    },
+    /// A kept record does not hold the key its name says.
+    #[error(
+        "{} holds the key of device {found}; expected the device it is named after: restore it \
+         from a backup",
+        path.display()
+    )]
+    Misnamed {
+        /// The file.
+        path: PathBuf,
+        /// Device whose key it holds.
+        found: DeviceId,
+    },
+    /// Channel or chip do not fit the project.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl EnrolmentError {
+    /// Who has to act.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::NoPoint { .. }
+            | Self::SameKey { .. }
+            | Self::RsaSize { .. }
+            | Self::RsaExponent { .. }
+            | Self::NoSecureBoot { .. }
+            | Self::Duplicate { .. }
+            | Self::WasRevoked { .. }
+            | Self::WrongChip { .. }
+            | Self::Misnamed { .. } => Blame::Refused,
+            Self::Project(error) => error.blame(),
+            Self::File(FileError::Empty { .. }) => Blame::Usage,
+            Self::File(_) => Blame::Io,
+            _ => Blame::Usage,
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Files that are there whole or not at all.
+//!
+//! Every write goes to a temporary file in the same folder, is flushed to the disk and then gets
+//! its name, so that a power cut, a full disk or Ctrl-C leaves the old file or the new one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+/// First characters of a temporary file's name; such files are garbage once nobody holds the lock.
+pub const TEMPORARY_PREFIX: &str = ".espseal-tmp-";
+/// Permission bits that a private file must not have: everything for group and others.
+#[cfg(unix)]
+const OTHERS: u32 = 0o077;
+
+/// Who may read a file that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrecy {
+    /// Mode 0600: only the owner.
+    Private,
+    /// Mode 0644.
+    Public,
+}
+
+/// Failure of reading or writing a file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {cause}; check the path and its permissions", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// The file cannot be written.
+    #[error(
+        "cannot write {}: {cause}; nothing was changed, make room or permission and run it again",
+        path.display()
+    )]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// The file is empty.
+    #[error("{} is empty; expected {expected}", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// What belongs there.
+        expected: &'static str,
+    },
+    /// The file is larger than anything that belongs there.
+    #[error("{} has {found} bytes; expected {expected} of at most {limit} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What belongs there.
+        expected: &'static str,
+        /// Largest size accepted.
+        limit: u64,
+        /// Size found.
+        found: u64,
+    },
+    /// Others may read a private file.
+    #[error(
+        "{} is a private file with mode {mode:04o}; expected 0600: run `chmod 600` on it, and \
+         replace the key if others had access to this machine",
+        path.display()
+    )]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file exists and must not be overwritten.
+    #[error("{} exists already; move it away first, it is never overwritten", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Reads a whole file that must hold 1 to `limit` bytes.
+///
+/// # Errors
+/// [`FileError::Read`], [`FileError::Empty`] or [`FileError::TooLarge`].
+pub fn read(path: &Path, expected: &'static str, limit: u64) -> Result<Vec<u8>, FileError> {
+    let failed = |cause| FileError::Read {
+        path: path.into(),
+        cause,
+    };
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.is_empty() {
+        return Err(FileError::Empty {
+            path: path.into(),
+            expected,
+        });
+    }
+    if bytes.len() as u64 > limit {
+        return Err(FileError::TooLarge {
+            path: path.into(),
+            expected,
+            limit,
+            found: metadata.len().max(bytes.len() as u64),
+        });
+    }
+    Ok(bytes)
+}
+
+/// Reads a private file; refuses one that others may read.
+///
+/// # Errors
+/// As [`read`], and [`FileError::Exposed`].
+pub fn read_private(
+    path: &Path,
+    expected: &'static str,
+    limit: u64,
+) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let metadata = fs::metadata(path).map_err(|cause| FileError::Read {
+            path: path.into(),
+            cause,
+        })?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if metadata.is_file() && mode & OTHERS != 0 {
+            return Err(FileError::Exposed {
+                path: path.into(),
+                mode,
+            });
+        }
+    }
+    read(path, expected, limit).map(Zeroizing::new)
+}
+
+/// Writes a file under a name that must be free.
+///
+/// # Errors
+/// [`FileError::Exists`] when the name is taken, [`FileError::Write`] otherwise.
+pub fn create(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), FileError> {
+    let temporary = write_temporary(path, bytes, secrecy)?;
+    match temporary.persist_noclobber(path) {
+        Ok(_) => sync_folder(path),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(FileError::Exists { path: path.into() })
+        }
+        Err(error) => Err(write_failed(path, error.error)),
+    }
+}
+
+/// Writes a file, taking the place of the one that had the name.
+///
+/// # Errors
+/// [`FileError::Write`].
+pub fn replace(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), FileError> {
+    let temporary = write_temporary(path, bytes, secrecy)?;
+    temporary
+        .persist(path)
+        .map_err(|error| write_failed(path, error.error))?;
+    sync_folder(path)
+}
+
+/// Appends one line to a file that only grows, and flushes it to the disk.
+///
+/// # Errors
+/// [`FileError::Write`].
+pub fn append(path: &Path, line: &[u8]) -> Result<(), FileError> {
+    let failed = |cause| write_failed(path, cause);
+    let mut file = OpenOptions::new()
+        .append(true)
+        .open(path)
+        .map_err(failed)?;
+    file.write_all(line).map_err(failed)?;
+    file.sync_all().map_err(failed)
+}
+
+/// Makes a folder with its parents; a private one has mode 0700.
+///
+/// # Errors
+/// [`FileError::Write`].
+pub fn make_folder(path: &Path, secrecy: Secrecy) -> Result<(), FileError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(match secrecy {
+            Secrecy::Private => 0o700,
+            Secrecy::Public => 0o755,
+        });
+    }
+    builder
+        .create(path)
+        .map_err(|cause| write_failed(path, cause))
+}
+
+/// Removes the temporary files that an interrupted run left in a folder and below it.
+///
+/// # Errors
+/// [`FileError::Read`] when a folder cannot be listed, [`FileError::Write`] when a file stays.
+pub fn remove_temporaries(folder: &Path) -> Result<(), FileError> {
+    let failed = |cause| FileError::Read {
+        path: folder.into(),
+        cause,
+    };
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let path = entry.path();
+        let temporary = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
+        let is_folder = entry.file_type().map_err(failed)?.is_dir();
+        if temporary {
+            let removed = match is_folder {
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+            removed.map_err(|cause| write_failed(&path, cause))?;
+        } else if is_folder {
+            remove_temporaries(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_temporary(
+    path: &Path,
+    bytes: &[u8],
+    secrecy: Secrecy,
+) -> Result<tempfile::NamedTempFile, FileError> {
+    let failed = |cause| write_failed(path, cause);
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY_PREFIX);
+    #[cfg(unix)]
+    if secrecy == Secrecy::Public {
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(fs::Permissions::from_mode(0o644));
+    }
+    let mut temporary = builder.tempfile_in(folder).map_err(failed)?;
+    temporary.write_all(bytes).map_err(failed)?;
+    temporary.as_file().sync_all().map_err(failed)?;
+    Ok(temporary)
+}
+
+/// Flushes the folder entry, without which a power cut may forget the new name.
+fn sync_folder(path: &Path) -> Result<(), FileError> {
+    #[cfg(unix)]
+    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        File::open(parent)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|cause| write_failed(path, cause))?;
+    }
+    Ok(())
+}
+
+fn write_failed(path: &Path, cause: io::Error) -> FileError {
+    FileError::Write {
+        path: path.into(),
+        cause,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn private_files_are_0600_and_an_exposed_one_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        create(&path, b"secret", Secrecy::Private).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(*read_private(&path, "a key", 10).unwrap(), b"secret");
+        for mode in [0o640, 0o604, 0o644, 0o610] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = read_private(&path, "a key", 10).unwrap_err();
+            assert!(matches!(error, FileError::Exposed { .. }), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn create_never_overwrites_and_leaves_no_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        create(&path, b"one", Secrecy::Public).unwrap();
+        let again = create(&path, b"two", Secrecy::Public);
+        assert!(matches!(again, Err(FileError::Exists { .. })));
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        replace(&path, b"three", Secrecy::Public).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"three");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn empty_missing_and_oversized_files_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let missing = read(&path, "an image", 4);
+        assert!(matches!(missing, Err(FileError::Read { .. })));
+        fs::write(&path, b"").unwrap();
+        let empty = read(&path, "an image", 4);
+        assert!(matches!(empty, Err(FileError::Empty { .. })));
+        fs::write(&path, b"12345").unwrap();
+        let large = read(&path, "an image", 4);
+        assert!(matches!(large, Err(FileError::TooLarge { found: 5, .. })));
+        let is_folder = read(folder.path(), "an image", 4);
+        assert!(matches!(is_folder, Err(FileError::Read { .. })));
+    }
+
+    #[test]
+    fn leftovers_of_an_interrupted_run_are_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("bodies");
+        fs::create_dir(&below).unwrap();
+        fs::write(below.join(".espseal-tmp-abc"), b"half").unwrap();
+        fs::write(below.join("kept.bin"), b"whole").unwrap();
+        remove_temporaries(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(&below).unwrap().count(), 1);
+        assert!(below.join("kept.bin").exists());
+    }
+}

@@ -1,0 +1,219 @@
+//! A whole virtual device: flash, eFuses, bootloader, and the ports that the agent runs on.
+
+use espseal_agent::flash::{Flash, FlashFault, FlashFaultKind};
+use espseal_agent::platform::{DIGEST_SLOTS, Platform, Slot};
+use espseal_crypto::flash_encryption::FlashCipher;
+use espseal_format::units::{Digest, FlashOffset, SECTOR_SIZE, SecurityVersion};
+
+use crate::boot::{self, AppSlot, BootReport, BootloaderSettings, RunningApp};
+use crate::bus::Bus;
+use crate::efuse::{Efuses, FlashEncryption};
+use crate::nor::{NorError, NorFlash};
+use crate::power::Power;
+
+/// A virtual ESP32.
+#[derive(Debug)]
+pub struct VirtualDevice {
+    flash: NorFlash,
+    efuses: Efuses,
+    settings: BootloaderSettings,
+    power: Power,
+    cipher: Option<FlashCipher>,
+    running: Option<RunningApp>,
+    clock: Option<u64>,
+}
+
+/// The parts of a running device that the agent works on, lent separately.
+#[derive(Debug)]
+pub struct Ports<'a> {
+    /// Flash, decrypted.
+    pub flash: FlashPort<'a>,
+    /// What the chip knows about itself.
+    pub platform: PlatformPort<'a>,
+}
+
+/// The running firmware's view of flash.
+#[derive(Debug)]
+pub struct FlashPort<'a>(Bus<'a>);
+
+/// The running firmware's view of the chip.
+#[derive(Debug)]
+pub struct PlatformPort<'a> {
+    efuses: &'a Efuses,
+    running: RunningApp,
+    clock: Option<u64>,
+}
+
+impl VirtualDevice {
+    /// Puts a device together, switched off.
+    #[must_use]
+    pub fn new(flash: NorFlash, efuses: Efuses, settings: BootloaderSettings) -> Self {
+        let power = flash.power().clone();
+        let efuses = efuses.powered_by(power.clone());
+        Self { flash, efuses, settings, power, cipher: None, running: None, clock: None }
+    }
+
+    /// Switches the device on (again): restores power and boots.
+    pub fn power_on(&mut self) -> BootReport {
+        self.power.restore();
+        self.running = None;
+        self.connect_cipher();
+        let row = self.efuses.model().encryption_row;
+        let mut bus = Bus::new(&mut self.flash, self.cipher.as_ref(), row);
+        let report = boot::boot(&mut bus, &mut self.efuses, &self.settings);
+        self.running = report.running();
+        report
+    }
+
+    /// Switches the device off.
+    pub fn power_off(&mut self) {
+        self.running = None;
+    }
+
+    /// The app that runs.
+    #[must_use]
+    pub const fn running(&self) -> Option<RunningApp> {
+        self.running
+    }
+
+    /// The power supply, to plan cuts.
+    #[must_use]
+    pub const fn power(&self) -> &Power {
+        &self.power
+    }
+
+    /// The flash chip.
+    #[must_use]
+    pub const fn flash(&self) -> &NorFlash {
+        &self.flash
+    }
+
+    /// The flash chip, to make it fail or to rewrite it behind the device's back.
+    pub const fn flash_mut(&mut self) -> &mut NorFlash {
+        &mut self.flash
+    }
+
+    /// The eFuses.
+    #[must_use]
+    pub const fn efuses(&self) -> &Efuses {
+        &self.efuses
+    }
+
+    /// The eFuses, to burn them.
+    pub const fn efuses_mut(&mut self) -> &mut Efuses {
+        &mut self.efuses
+    }
+
+    /// How the bootloader was built.
+    #[must_use]
+    pub const fn settings(&self) -> &BootloaderSettings {
+        &self.settings
+    }
+
+    /// Replaces the bootloader's build settings.
+    pub const fn set_settings(&mut self, settings: BootloaderSettings) {
+        self.settings = settings;
+    }
+
+    /// Gives the device a clock that the network cannot set, in seconds since 1970; `None` takes it away.
+    pub const fn set_trusted_time(&mut self, time: Option<u64>) {
+        self.clock = time;
+    }
+
+    /// The flash bus with the encryption that the eFuses ask for.
+    pub fn bus(&mut self) -> Bus<'_> {
+        self.connect_cipher();
+        let row = self.efuses.model().encryption_row;
+        Bus::new(&mut self.flash, self.cipher.as_ref(), row)
+    }
+
+    /// What the running firmware works on; `None` while nothing runs.
+    pub fn ports(&mut self) -> Option<Ports<'_>> {
+        let running = self.running?;
+        let row = self.efuses.model().encryption_row;
+        Some(Ports {
+            flash: FlashPort(Bus::new(&mut self.flash, self.cipher.as_ref(), row)),
+            platform: PlatformPort { efuses: &self.efuses, running, clock: self.clock },
+        })
+    }
+
+    /// Bus, eFuses and running app at once, for software that also burns.
+    pub(crate) fn firmware(&mut self) -> Option<(Bus<'_>, &mut Efuses, RunningApp)> {
+        let running = self.running?;
+        let row = self.efuses.model().encryption_row;
+        let bus = Bus::new(&mut self.flash, self.cipher.as_ref(), row);
+        Some((bus, &mut self.efuses, running))
+    }
+
+    fn connect_cipher(&mut self) {
+        self.cipher = match self.efuses.flash_encryption() {
+            FlashEncryption::Off => None,
+            FlashEncryption::Development | FlashEncryption::Release => {
+                let config = self.efuses.flash_crypt_config();
+                self.efuses.flash_key().map(|key| FlashCipher::new(&key, config))
+            }
+        };
+    }
+}
+
+impl Flash for FlashPort<'_> {
+    type Error = NorError;
+
+    fn read(&mut self, at: FlashOffset, buffer: &mut [u8]) -> Result<(), NorError> {
+        self.0.read(at, buffer)
+    }
+
+    fn replace_sector(&mut self, at: FlashOffset, data: &[u8; SECTOR_SIZE]) -> Result<(), NorError> {
+        self.0.replace_sector(at, data)
+    }
+
+    fn erase_sector(&mut self, at: FlashOffset) -> Result<(), NorError> {
+        self.0.erase_sector(at)
+    }
+}
+
+impl FlashFault for NorError {
+    fn kind(&self) -> FlashFaultKind {
+        match self {
+            Self::WriteProtected { .. } => FlashFaultKind::WriteProtected,
+            Self::OutOfBounds { .. } | Self::Misaligned { .. } | Self::Geometry { .. } => {
+                FlashFaultKind::OutOfRange
+            }
+            Self::PowerLost(_) => FlashFaultKind::PowerLost,
+            Self::File(_) => FlashFaultKind::Hardware,
+        }
+    }
+
+    fn code(&self) -> u32 {
+        self.esp_err().unwrap_or(0)
+    }
+}
+
+impl Platform for PlatformPort<'_> {
+    /// The slot; the test app counts as factory, since neither is ever written.
+    fn running_slot(&self) -> Slot {
+        match self.running.slot {
+            AppSlot::Factory | AppSlot::Test => Slot::Factory,
+            AppSlot::Ota(number) => Slot::Ota(number),
+        }
+    }
+
+    fn secure_boot_digests(&self) -> [Option<Digest>; DIGEST_SLOTS] {
+        self.efuses.secure_boot_digests()
+    }
+
+    fn secure_version(&self) -> SecurityVersion {
+        self.efuses.secure_version()
+    }
+
+    fn trusted_time(&mut self) -> Option<u64> {
+        self.clock
+    }
+
+    /// Random bytes of the host; zeros should it have none, which only bunches polls together.
+    fn random(&mut self, buffer: &mut [u8]) {
+        if getrandom::fill(buffer).is_err() {
+            buffer.fill(0);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What a factory writes to flash and burns into eFuses.
+//!
+//! Flash encryption is applied as ESP-IDF defines it: bootloader, partition table, apps, otadata, NVS
+//! keys and entries flagged `encrypted`; NVS never. Flash that holds nothing stays erased.
+//! The eFuses are burnt in the order that locks nobody out too early; the download mode goes last.
+//!
+//! Source: ESP-IDF `docs/en/security/security-features-enablement-workflows.rst`, `flash_encrypt.c`.
+
+mod burn;
+mod check;
+mod error;
+
+use espseal_crypto::flash_encryption::{FlashCipher, FlashCryptConfig, FlashKey};
+use espseal_format::chip::ChipId;
+use espseal_format::partition_table::{Entry, PartitionTable, TABLE_LEN};
+use espseal_format::units::{Digest, FlashOffset, SECTOR_SIZE};
+
+pub use error::FactoryError;
+
+use crate::efuse::{Efuses, Mac};
+
+/// Everything a factory needs to make one device.
+#[derive(Debug)]
+pub struct FactoryPlan<'a> {
+    /// The chip.
+    pub chip: ChipId,
+    /// Its factory MAC address.
+    pub mac: Mac,
+    /// Size of the flash chip in bytes.
+    pub flash_size: usize,
+    /// Bootloader, signed where secure boot is burnt.
+    pub bootloader: &'a [u8],
+    /// Where the bootloader expects the partition table.
+    pub table_offset: FlashOffset,
+    /// The partition table.
+    pub table: &'a PartitionTable,
+    /// What to write into partitions, by label: apps, and data already in its final form.
+    pub contents: &'a [(&'a str, &'a [u8])],
+    /// The locks to burn.
+    pub security: Security<'a>,
+}
+
+/// How far a device is locked.
+#[derive(Clone, Copy, Debug)]
+pub enum Security<'a> {
+    /// Nothing is burnt; flash is plain.
+    Open,
+    /// Flash encryption and secure boot in release mode: irreversible on a real chip.
+    Release {
+        /// The flash encryption key: drawn for this device alone.
+        flash_key: &'a FlashKey,
+        /// Digests of one to three secure-boot keys; one on the ESP32.
+        digests: &'a [Digest],
+        /// Key of the HMAC engine, for devices that derive their own key from it.
+        hmac_key: Option<&'a [u8; 32]>,
+    },
+}
+
+/// One device as it leaves the factory.
+#[derive(Debug)]
+pub struct FactoryDevice {
+    /// Contents of the whole flash chip.
+    pub flash: Vec<u8>,
+    /// The eFuses.
+    pub efuses: Efuses,
+}
+
+impl FactoryPlan<'_> {
+    /// Checks the plan, writes the flash and burns the eFuses.
+    ///
+    /// # Errors
+    /// [`FactoryError`], before anything is made.
+    pub fn build(&self) -> Result<FactoryDevice, FactoryError> {
+        self.check()?;
+        let flash = self.write_flash()?;
+        let mut efuses = Efuses::as_shipped(self.chip, self.mac)?;
+        self.burn(&mut efuses)?;
+        Ok(FactoryDevice { flash, efuses })
+    }
+
+    /// Writes the flash, encrypted where the security asks for it.
+    fn write_flash(&self) -> Result<Vec<u8>, FactoryError> {
+        let mut flash = vec![0xFF; self.flash_size];
+        let cipher = match self.security {
+            Security::Open => None,
+            Security::Release { flash_key, .. } => {
+                Some(FlashCipher::new(flash_key, FlashCryptConfig::DEFAULT))
+            }
+        };
+        let encrypted = cipher.as_ref();
+        let model = self.model()?;
+        place(&mut flash, model.chip.bootloader_offset, self.bootloader, encrypted)?;
+        let mut table = [0xFF; TABLE_LEN];
+        self.table.encode(&mut table).map_err(|_| FactoryError::TableFull)?;
+        place(&mut flash, self.table_offset, &table, encrypted)?;
+        if let Some(otadata) = self.table.otadata() {
+            // Encrypted blank, not erased: erased flash would read as noise.
+            place(&mut flash, otadata.offset, &[0xFF; 2 * SECTOR_SIZE], encrypted)?;
+        }
+        for (label, bytes) in self.contents {
+            let entry = self.entry(label)?;
+            let cipher = encrypted.filter(|_| entry.is_encrypted());
+            place(&mut flash, entry.offset, bytes, cipher)?;
+        }
+        Ok(flash)
+    }
+
+    fn entry(&self, label: &str) -> Result<&Entry, FactoryError> {
+        let missing = || FactoryError::NoSuchPartition { label: label.into() };
+        self.table.find_by_name(label).ok_or_else(missing)
+    }
+}
+
+/// Writes bytes, padded with 0xFF to a whole sector and encrypted with `cipher`, if there is one.
+fn place(
+    flash: &mut [u8],
+    offset: FlashOffset,
+    bytes: &[u8],
+    cipher: Option<&FlashCipher>,
+) -> Result<(), FactoryError> {
+    let mut padded = bytes.to_vec();
+    padded.resize(bytes.len().next_multiple_of(SECTOR_SIZE), 0xFF);
+    if let Some(cipher) = cipher {
+        cipher
+            .encrypt(offset, &mut padded)
+            .map_err(|_| FactoryError::Misaligned { offset })?;
+    }
+    let size = flash.len();
+    let target = usize::try_from(offset.get())
+        .ok()
+        .and_then(|start| flash.get_mut(start..start.checked_add(padded.len())?));
+    let target = target.ok_or(FactoryError::BeyondFlash {
+        name: "contents".into(),
+        end: u64::from(offset.get()) + padded.len() as u64,
+        size,
+    })?;
+    target.copy_from_slice(&padded);
+    Ok(())
+}
