@@ -9,7 +9,7 @@ use espseal_format::otadata::{ENTRY_LEN, OtaState, Otadata, OtadataEntry};
 use espseal_format::report::{Event, Report};
 
 use crate::support::bootloader::Rollback;
-use crate::support::{Factory, OTA_0, OTA_1, OTADATA, World, app};
+use crate::support::{Delivery, OTA_0, OTA_1, OTADATA, World, app};
 
 const FIRST: Slot = Slot::Ota(0);
 const SECOND: Slot = Slot::Ota(1);
@@ -26,7 +26,7 @@ fn write_entry(world: &mut World, sector: u32, entry: &OtadataEntry) {
         .program_factory(OTADATA + sector * 0x1000, &entry.encode());
 }
 
-fn activated(factory: Factory) -> World {
+fn activated(factory: Delivery) -> World {
     let mut world = World::with(factory, &app("2.0"));
     assert!(matches!(
         world.update(),
@@ -37,7 +37,7 @@ fn activated(factory: Factory) -> World {
 
 #[test]
 fn activation_writes_the_sector_that_is_not_selected() {
-    let mut world = activated(Factory::Ota0Valid);
+    let mut world = activated(Delivery::Ota0Valid);
     assert_eq!(
         entry(&world, 0),
         Some(OtadataEntry::new(1, OtaState::Valid))
@@ -57,7 +57,11 @@ fn activation_writes_the_sector_that_is_not_selected() {
 
 #[test]
 fn image_that_is_never_confirmed_is_rolled_back_and_quarantined_the_second_time() {
-    for factory in [Factory::Ota0Valid, Factory::Ota0Blank, Factory::FactoryApp] {
+    for factory in [
+        Delivery::Ota0Valid,
+        Delivery::Ota0Blank,
+        Delivery::FactoryApp,
+    ] {
         let mut world = World::with(factory, &app("2.0"));
         let old = world.chip.running;
         let manifest = world.manifest;
@@ -89,7 +93,7 @@ fn image_that_is_never_confirmed_is_rolled_back_and_quarantined_the_second_time(
 
 #[test]
 fn release_that_failed_once_and_was_then_confirmed_is_forgiven() {
-    let mut world = activated(Factory::Ota0Valid);
+    let mut world = activated(Delivery::Ota0Valid);
     world.boot();
     world.boot();
     assert!(matches!(
@@ -129,7 +133,7 @@ fn lost_activation_is_retried_three_times_and_then_counts_as_a_failure() {
 
 #[test]
 fn image_that_declares_itself_invalid_is_a_failure() {
-    let mut world = activated(Factory::Ota0Valid);
+    let mut world = activated(Delivery::Ota0Valid);
     let manifest = world.manifest;
     world.boot();
     write_entry(&mut world, 1, &OtadataEntry::new(2, OtaState::Invalid));
@@ -145,7 +149,7 @@ fn image_that_declares_itself_invalid_is_a_failure() {
 
 #[test]
 fn selected_image_that_does_not_start_is_a_failure_and_loses_its_entry() {
-    let mut world = activated(Factory::Ota0Valid);
+    let mut world = activated(Delivery::Ota0Valid);
     let manifest = world.manifest;
     // A bit of flash flips between verification and boot.
     world.flash.program_factory(OTA_1 + 0x1000, &[0; 4096]);
@@ -165,7 +169,7 @@ fn selected_image_that_does_not_start_is_a_failure_and_loses_its_entry() {
 
 #[test]
 fn power_lost_between_self_test_and_valid_is_not_held_against_the_image() {
-    let mut world = activated(Factory::Ota0Valid);
+    let mut world = activated(Delivery::Ota0Valid);
     let manifest = world.manifest;
     world.boot();
     // Two operations of the journal's record, then otadata.
@@ -187,7 +191,7 @@ fn power_lost_between_self_test_and_valid_is_not_held_against_the_image() {
 
 #[test]
 fn power_lost_after_valid_is_made_up_for_at_the_next_boot() {
-    let mut world = activated(Factory::Ota0Valid);
+    let mut world = activated(Delivery::Ota0Valid);
     let manifest = world.manifest;
     world.boot();
     world.flash.cut = Some(crate::support::flash::Cut {
@@ -202,7 +206,7 @@ fn power_lost_after_valid_is_made_up_for_at_the_next_boot() {
 
 #[test]
 fn bootloader_without_rollback_is_refused_unless_policy_says_otherwise() {
-    let mut world = activated(Factory::Ota0Valid);
+    let mut world = activated(Delivery::Ota0Valid);
     let manifest = world.manifest;
     world.rollback = Rollback::Disabled;
     assert_eq!(world.boot(), SECOND);
@@ -274,7 +278,7 @@ fn confirm_without_an_activation_is_misuse() {
 
 #[test]
 fn image_that_the_journal_did_not_activate_is_not_confirmed() {
-    let mut world = activated(Factory::Ota0Valid);
+    let mut world = activated(Delivery::Ota0Valid);
     // Somebody wrote another, well signed image into the slot.
     let other = app("9.0").build();
     world.flash.program_factory(OTA_1, &other);
@@ -287,7 +291,7 @@ fn image_that_the_journal_did_not_activate_is_not_confirmed() {
 
 #[test]
 fn app_that_marked_itself_valid_is_confirmed_after_its_digest_was_checked() {
-    let mut world = activated(Factory::Ota0Valid);
+    let mut world = activated(Delivery::Ota0Valid);
     let manifest = world.manifest;
     world.boot();
     write_entry(&mut world, 1, &OtadataEntry::new(2, OtaState::Valid));

@@ -11,11 +11,11 @@ use espseal_format::units::{Digest, SecurityVersion};
 use crate::metadata::denial;
 use crate::support::image::App;
 use crate::support::rsa::FOREIGN;
-use crate::support::{Factory, World, app};
+use crate::support::{Delivery, World, app};
 
 /// A world that offers `image` under a manifest that says it is `app("2.0")`, but for `bend`.
 fn offering(image: Vec<u8>, bend: impl FnOnce(&mut Manifest)) -> World {
-    let mut world = World::without_offer(Factory::Ota0Valid);
+    let mut world = World::without_offer(Delivery::Ota0Valid);
     world.manifest = world.maker.release(&image, &app("2.0"), 2, bend);
     world.new = image;
     world.maker.publish();

@@ -4,7 +4,7 @@ use espseal_agent::error::{AgentError, Document, ServerError};
 use espseal_format::repository::Resource;
 
 use crate::metadata::denial;
-use crate::support::{Factory, World, app};
+use crate::support::{Delivery, World, app};
 
 fn path_of(world: &World, part: &str) -> String {
     let mut paths = world
@@ -58,7 +58,7 @@ fn endless_documents_are_cut_off_at_their_limit() {
 
 #[test]
 fn endless_root_is_cut_off() {
-    let mut world = World::without_offer(Factory::Ota0Valid);
+    let mut world = World::without_offer(Delivery::Ota0Valid);
     world.maker.root.version = 2;
     world.maker.publish_root();
     world.maker.now.root_version = 2;
@@ -131,7 +131,7 @@ fn missing_files_are_named() {
         (".pages", Document::Page { page: 0 }),
         (".bin", Document::Body),
     ] {
-        let mut world = World::with(Factory::Ota0Valid, &app("2.0"));
+        let mut world = World::with(Delivery::Ota0Valid, &app("2.0"));
         let path = path_of(&world, part);
         world.maker.repository.files.remove(&path);
         assert_eq!(

@@ -10,7 +10,7 @@ use espseal_format::repository::Resource;
 use espseal_format::units::{Digest, Position, Product, SecurityVersion};
 
 use crate::support::maker::{DAY, GROUP, TODAY};
-use crate::support::{Factory, SLOT_SIZE, World, app};
+use crate::support::{Delivery, SLOT_SIZE, World, app};
 
 /// The metadata error an update ends with; nothing outside the journal may have been erased.
 pub(crate) fn refusal(world: &mut World) -> MetadataError {
@@ -36,7 +36,7 @@ fn position(generation: u32, version: u64) -> Position {
 
 #[test]
 fn older_now_is_refused() {
-    let mut world = World::without_offer(Factory::Ota0Valid);
+    let mut world = World::without_offer(Delivery::Ota0Valid);
     let old = world.maker.repository.file("now.cose").clone();
     world.maker.publish();
     assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
@@ -56,7 +56,7 @@ fn older_now_is_refused() {
 
 #[test]
 fn older_releases_are_refused_even_under_a_newer_now() {
-    let mut world = World::without_offer(Factory::Ota0Valid);
+    let mut world = World::without_offer(Delivery::Ota0Valid);
     world.maker.publish();
     assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
     let floor = world.maker.releases.position;
@@ -260,7 +260,7 @@ fn expired_documents_are_refused_by_clock_or_by_the_time_that_now_claims() {
 
 #[test]
 fn without_a_clock_time_never_runs_back_behind_what_was_seen_or_built_in() {
-    let mut world = World::without_offer(Factory::Ota0Valid);
+    let mut world = World::without_offer(Delivery::Ota0Valid);
     assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
     world.maker.now.time = TODAY - 20 * DAY;
     world.maker.now.expires = TODAY - 10 * DAY;
@@ -272,7 +272,7 @@ fn without_a_clock_time_never_runs_back_behind_what_was_seen_or_built_in() {
     };
     assert_eq!(refusal(&mut world), expired(TODAY));
 
-    let mut world = World::without_offer(Factory::Ota0Valid);
+    let mut world = World::without_offer(Delivery::Ota0Valid);
     world.config.floors.time = TODAY - 5 * DAY;
     world.maker.now.time = TODAY - 20 * DAY;
     world.maker.now.expires = TODAY - 10 * DAY;
@@ -282,7 +282,7 @@ fn without_a_clock_time_never_runs_back_behind_what_was_seen_or_built_in() {
 
 #[test]
 fn trusted_clock_outranks_the_time_floor_but_not_the_build_date() {
-    let mut world = World::without_offer(Factory::Ota0Valid);
+    let mut world = World::without_offer(Delivery::Ota0Valid);
     world.maker.now.time = TODAY + 300 * DAY;
     world.maker.now.expires = TODAY + 301 * DAY;
     world.maker.publish();
@@ -355,7 +355,7 @@ fn release_that_skips_a_stepping_stone_is_refused() {
 fn secure_version_below_efuse_or_running_image_is_refused() {
     let mut lowered = app("2.0");
     lowered.secure_version = 0;
-    let mut world = World::with(Factory::Ota0Valid, &lowered);
+    let mut world = World::with(Delivery::Ota0Valid, &lowered);
     let refused = |floor| DeviceError::SecureVersion {
         floor: SecurityVersion::new(floor),
         found: SecurityVersion::new(0),
@@ -370,7 +370,7 @@ fn secure_version_below_efuse_or_running_image_is_refused() {
 fn image_larger_than_the_slot_is_refused() {
     let mut large = app("2.0");
     large.chunks = 16;
-    let mut world = World::with(Factory::Ota0Valid, &large);
+    let mut world = World::with(Delivery::Ota0Valid, &large);
     let length = SLOT_SIZE + 4096;
     assert_eq!(
         denial(&mut world),
@@ -384,7 +384,7 @@ fn image_larger_than_the_slot_is_refused() {
 
 #[test]
 fn poll_without_news_writes_nothing() {
-    let mut world = World::without_offer(Factory::Ota0Valid);
+    let mut world = World::without_offer(Delivery::Ota0Valid);
     assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
     let operations = world.flash.operations;
     for _ in 0..3 {
@@ -395,7 +395,7 @@ fn poll_without_news_writes_nothing() {
 
 #[test]
 fn lost_journal_restarts_from_the_floors_built_into_the_image() {
-    let mut world = World::without_offer(Factory::Ota0Valid);
+    let mut world = World::without_offer(Delivery::Ota0Valid);
     let old = world.maker.repository.file("now.cose").clone();
     world.maker.publish();
     assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));

@@ -10,14 +10,14 @@ use espseal_format::units::Position;
 
 use crate::metadata::{denial, refusal};
 use crate::support::maker::{DAY, Keys, TODAY, role, sign_root};
-use crate::support::{Factory, JOURNAL, World};
+use crate::support::{Delivery, JOURNAL, World};
 
 /// A world whose maker has published root 2, bent and signed by the keys chosen.
 fn next_root(
     bend: impl FnOnce(&mut Root, &Keys),
     signers: impl for<'k> Fn(&'k Keys) -> Vec<&'k SigningKey>,
 ) -> World {
-    let mut world = World::without_offer(Factory::Ota0Valid);
+    let mut world = World::without_offer(Delivery::Ota0Valid);
     let maker = &mut world.maker;
     maker.root.version = 2;
     bend(&mut maker.root, &maker.keys);
@@ -102,7 +102,7 @@ fn role_with_a_threshold_that_one_signature_cannot_meet_is_refused() {
 
 #[test]
 fn many_roots_are_climbed_one_by_one() {
-    let mut world = World::without_offer(Factory::Ota0Valid);
+    let mut world = World::without_offer(Delivery::Ota0Valid);
     for version in 2..=6 {
         world.maker.root.version = version;
         world.maker.publish_root();
@@ -115,7 +115,7 @@ fn many_roots_are_climbed_one_by_one() {
 
 #[test]
 fn root_climbed_before_a_missing_one_is_not_lost() {
-    let mut world = World::without_offer(Factory::Ota0Valid);
+    let mut world = World::without_offer(Delivery::Ota0Valid);
     world.maker.root.version = 2;
     world.maker.publish_root();
     world.maker.now.root_version = 3;
@@ -181,7 +181,7 @@ fn root_expiry_is_tested_against_a_trusted_clock_only() {
 
 #[test]
 fn stolen_now_key_that_counted_to_the_end_is_recovered_by_the_next_generation() {
-    let mut world = World::without_offer(Factory::Ota0Valid);
+    let mut world = World::without_offer(Delivery::Ota0Valid);
     world.maker.now.position.version = u64::MAX;
     world.maker.publish_as_is();
     assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));

@@ -6,7 +6,7 @@ use espseal_agent::observer::Event;
 use espseal_agent::platform::Slot;
 use espseal_format::units::FlashOffset;
 
-use crate::support::{Factory, OTA_1, SLOT_SIZE, World, app};
+use crate::support::{Delivery, OTA_1, SLOT_SIZE, World, app};
 
 fn activated(world: &mut World) {
     assert_eq!(
@@ -115,7 +115,7 @@ fn complete_slot_is_checked_but_neither_fetched_nor_written() {
 fn image_of_odd_length_is_padded_to_its_last_sector() {
     let mut small = app("2.0");
     small.signer = None;
-    let mut world = World::with(Factory::Ota0Valid, &small);
+    let mut world = World::with(Delivery::Ota0Valid, &small);
     world.chip.digests = [None; 3];
     world.config.policy.signature = espseal_agent::config::SignatureRule::WhenBurnt;
     activated(&mut world);
@@ -125,7 +125,7 @@ fn image_of_odd_length_is_padded_to_its_last_sector() {
 fn body_of_several_pages_is_fetched_page_by_page() {
     let mut large = app("2.0");
     large.chunks = 300;
-    let mut world = World::without_offer(Factory::Ota0Valid);
+    let mut world = World::without_offer(Delivery::Ota0Valid);
     world.flash = {
         let mut flash = crate::support::flash::RamFlash::new(0x300_000, true);
         for (at, len) in [(0x9000, 0x2000), (crate::support::OTA_0, 0x10_000)] {
