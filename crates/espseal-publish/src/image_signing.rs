@@ -9,7 +9,7 @@ use espseal_format::image::{
 };
 use espseal_format::read::PastEnd;
 use espseal_format::signature_block::{SignatureBlock, SignatureSector};
-use espseal_format::units::{Digest, SECTOR_SIZE};
+use espseal_format::units::Digest;
 
 use crate::blame::Blame;
 use crate::keys::KeyError;
@@ -85,12 +85,12 @@ pub fn sign_image<S: RsaPssSigner<Error = KeyError>>(
         })?;
         app_padding(&padded, chip.mmu_page_size).map_err(failed)?;
     }
-    let public = key.public_key()?;
+    let public = key.public_key();
     let signature = key.sign(&bytes)?;
-    let block = build_block(&public, &Digest::of(&bytes), &signature);
+    let block = build_block(&public, &Digest::of(&bytes), &signature)
+        .map_err(|_| KeyError::Signing)?;
     let digest = block.key_digest();
     let sector = SignatureSector::encode([Some(SignatureBlock::Rsa(&block)), None, None]);
-    debug_assert_eq!(sector.len(), SECTOR_SIZE);
     bytes.extend_from_slice(&sector);
     Ok(SignedImage {
         bytes,

@@ -3,13 +3,30 @@
 //! Seals signed images, wraps content keys for devices, signs the metadata that says which release
 //! is current, and keeps the records of all that. What it publishes are static files that any
 //! host may serve; no private key and no plaintext is among them.
+//!
+//! A release walks through [`image_check`], [`seal`], [`rehearsal`], [`epochs`],
+//! [`idf_recipient`], [`metadata_signing`] and [`repository`]; [`release`] leads it.
 
+pub mod admission;
+pub mod authority;
 pub mod blame;
+pub mod creation;
 pub mod development_ca;
 pub mod enrolment;
+pub mod epochs;
 pub mod files;
+pub mod idf_recipient;
+pub mod image_check;
+pub mod image_signing;
 pub mod keys;
+pub mod metadata_signing;
+pub mod observer;
 pub mod project;
+pub mod rehearsal;
+pub mod release;
 pub mod release_log;
 pub mod repository;
+pub mod rollout;
+pub mod root_renewal;
 pub mod rsa_signer;
+pub mod seal;

@@ -4,7 +4,7 @@
 //! document is parsed and verified as a device would, so that nothing leaves that devices refuse.
 
 use espseal_crypto::cose::{verify_sign1, verify_threshold};
-use espseal_format::cose::{Role, Sign, Sign1, Signer, to_be_signed, to_be_signed1};
+use espseal_format::cose::{MAX_SIGNATURES, Role, Sign, Sign1, Signer, to_be_signed, to_be_signed1};
 use espseal_format::metadata::now::Now;
 use espseal_format::metadata::releases::Releases;
 use espseal_format::metadata::root::{MAX_KEYS, RoleKeys, Root};
@@ -137,6 +137,7 @@ pub fn sign_root(
     }
     signatures.sort_unstable_by_key(|(kid, _)| *kid);
     signatures.dedup_by_key(|(kid, _)| *kid);
+    signatures.truncate(MAX_SIGNATURES);
     let envelope = Sign {
         payload: &payload,
         signatures: signatures

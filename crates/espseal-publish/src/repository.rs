@@ -34,6 +34,13 @@ pub trait Store {
     /// # Errors
     /// [`StoreError::File`] when the file stays.
     fn remove(&self, path: &str) -> Result<(), StoreError>;
+
+    /// Removes every file right below a folder, and the folder; a missing one is as good as
+    /// removed.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] when a file stays.
+    fn remove_folder(&self, path: &str) -> Result<(), StoreError>;
 }
 
 /// Failure of a repository store.

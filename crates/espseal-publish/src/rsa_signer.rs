@@ -8,6 +8,8 @@ use std::path::Path;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{KeyPair as _, RSA_PSS_SHA256, RsaKeyPair};
 use espseal_crypto::secure_boot::{RsaPssSigner, RsaPublicKey};
+use espseal_format::signature_block::{RSA_LEN, RsaParts, RsaSignatureBlock};
+use espseal_format::units::Digest;
 use rustls::pki_types::PrivateKeyDer;
 use zeroize::Zeroizing;
 
@@ -65,17 +67,36 @@ impl SecureBootKey {
         let public = RsaPublicKey::new(modulus, exponent).map_err(|_| wrong())?;
         Ok(Self { pair, public })
     }
+
+    /// Digest of the public key as burnt in eFuse: SHA-256 over `n`, `e`, `R` and `M'` as the
+    /// signature block stores them.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let little_endian = |mut bytes: [u8; RSA_LEN]| {
+            bytes.reverse();
+            bytes
+        };
+        RsaSignatureBlock::new(&RsaParts {
+            image_digest: Digest([0; 32]),
+            n: little_endian(self.public.modulus()),
+            e: self.public.exponent(),
+            r: little_endian(self.public.montgomery_r()),
+            m_prime: self.public.m_prime(),
+            signature: [0; RSA_LEN],
+        })
+        .key_digest()
+    }
 }
 
 impl RsaPssSigner for SecureBootKey {
     type Error = KeyError;
 
-    fn public_key(&self) -> Result<RsaPublicKey, KeyError> {
-        Ok(self.public.clone())
+    fn public_key(&self) -> RsaPublicKey {
+        self.public.clone()
     }
 
-    fn sign(&self, image: &[u8]) -> Result<[u8; 384], KeyError> {
-        let mut signature = [0; 384];
+    fn sign(&self, image: &[u8]) -> Result<[u8; RSA_LEN], KeyError> {
+        let mut signature = [0; RSA_LEN];
         self.pair
             .sign(
                 &RSA_PSS_SHA256,

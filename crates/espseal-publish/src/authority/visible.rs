@@ -182,6 +182,14 @@ impl Authority {
     ) -> Result<Signed, AuthorityError> {
         let signer = RoleKey::load(&self.project.file("keys/releases.pem"))?;
         let mut offers = draft.offers;
+        offers.retain(|offer| {
+            self.project
+                .channels
+                .iter()
+                .any(|channel| {
+                    channel.name == offer.channel && channel.chips.contains(&offer.chip)
+                })
+        });
         offers.sort_by_key(|offer| offer.seq);
         observer.begin(Stage::Signing, 0);
         if observer.is_interrupted() {
@@ -199,6 +207,12 @@ impl Authority {
             (&a.channel, a.chip.to_u16()).cmp(&(&b.channel, b.chip.to_u16()))
         });
         let mut epochs = draft.epochs;
+        epochs.retain(|epoch| {
+            self.project
+                .channels
+                .iter()
+                .any(|channel| channel.group == epoch.group)
+        });
         epochs.sort_by_key(|epoch| epoch.group);
         let lifetime = self.project.lifetimes.releases;
         let newest = self.log.newest_published();

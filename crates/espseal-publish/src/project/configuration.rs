@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use espseal_format::chip::{self, ChipId};
-use espseal_format::partition_table::csv::parse_csv;
+use espseal_format::partition_table::PartitionTable;
 use espseal_format::units::{ChannelName, Digest, FlashOffset, Product};
 use serde::Deserialize;
 
@@ -52,6 +52,7 @@ struct FileChip {
     partition_table_offset: u32,
     secure_boot_digests: Vec<String>,
     secure_version_bits: Option<u8>,
+    bootloader: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -180,6 +181,7 @@ impl Check<'_> {
             partition_table_offset: file.partition_table_offset,
             secure_boot_digests: digests,
             secure_version_bits: bits,
+            bootloader: file.bootloader.as_ref().map(|name| folder.join(name)),
         })
     }
 
@@ -239,18 +241,18 @@ impl Check<'_> {
 fn read_partitions(
     folder: &Path,
     file: &FileChip,
-) -> Result<espseal_format::partition_table::PartitionTable, ProjectError> {
+) -> Result<PartitionTable, ProjectError> {
     let path = folder.join(&file.partition_table);
     let bytes = files::read(&path, "a partition table in CSV", LARGEST_TEXT)?;
     let text = str::from_utf8(&bytes).map_err(|_| ProjectError::Text { path: path.clone() })?;
     let table =
-        parse_csv(text, FlashOffset::new(file.partition_table_offset)).map_err(|cause| {
+        PartitionTable::parse_csv(text, FlashOffset::new(file.partition_table_offset)).map_err(|cause| {
             ProjectError::PartitionTable {
                 path: path.clone(),
                 cause,
             }
         })?;
-    let found = table.app_slots().count();
+    let found = table.app_slots().len();
     if found < 2 {
         return Err(ProjectError::TooFewSlots { path, found });
     }

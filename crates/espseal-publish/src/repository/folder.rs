@@ -88,6 +88,18 @@ impl Store for FolderStore {
             _ => Ok(()),
         }
     }
+
+    fn remove_folder(&self, path: &str) -> Result<(), StoreError> {
+        let target = self.locate(path)?;
+        match fs::remove_dir_all(&target) {
+            Err(cause) if cause.kind() != ErrorKind::NotFound => Err(FileError::Write {
+                path: target,
+                cause,
+            }
+            .into()),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +128,12 @@ mod tests {
         store.remove("now.cose").unwrap();
         store.remove("now.cose").unwrap();
         assert_eq!(store.get("now.cose").unwrap(), None);
+        store.put("idf/aa/bb.header", b"x").unwrap();
+        store.put("idf/ab/bb.header", b"x").unwrap();
+        store.remove_folder("idf/aa").unwrap();
+        store.remove_folder("idf/aa").unwrap();
+        assert_eq!(store.get("idf/aa/bb.header").unwrap(), None);
+        assert!(store.get("idf/ab/bb.header").unwrap().is_some());
     }
 
     #[test]

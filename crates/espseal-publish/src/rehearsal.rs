@@ -1,0 +1,71 @@
+//! The rehearsal that every release goes through before anything of it is published.
+
+use espseal_format::chip::ChipId;
+use espseal_format::metadata::manifest::Manifest;
+
+mod repository;
+mod twin;
+
+pub use twin::TwinRehearsal;
+
+use espseal_format::units::Position;
+
+use crate::image_check::CheckedImage;
+use crate::project::{Channel, Fleet, Project};
+use crate::seal::SealedBody;
+
+/// The exact artefacts of a release, before anybody else sees them.
+#[derive(Debug)]
+pub struct Exhibit<'a> {
+    /// The project.
+    pub project: &'a Project,
+    /// The fleet it is for.
+    pub fleet: &'a Fleet,
+    /// The channel it goes to.
+    pub channel: &'a Channel,
+    /// The image that goes in.
+    pub image: &'a CheckedImage,
+    /// The sealed body.
+    pub sealed: &'a SealedBody,
+    /// The manifest.
+    pub manifest: &'a Manifest,
+    /// Its bytes.
+    pub manifest_bytes: &'a [u8],
+    /// Its place in the order of installations.
+    pub position: Position,
+    /// Agents that shall receive it.
+    pub agents: usize,
+    /// The time, in seconds since 1970.
+    pub time: u64,
+}
+
+/// Runs an update with the exact artefacts, as a device of the fleet would.
+pub trait Rehearsal {
+    /// Rehearses a release.
+    ///
+    /// # Errors
+    /// [`RehearsalFailed`] when a device would not end up running it.
+    fn rehearse(&self, exhibit: &Exhibit<'_>) -> Result<Rehearsed, RehearsalFailed>;
+}
+
+/// What a rehearsal showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rehearsed {
+    /// What happened, one line a step, in the words of the boot log.
+    pub log: Vec<String>,
+}
+
+/// The virtual device did not end up running the release.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the rehearsal failed while {step}: {found}; expected a virtual {chip} to update to this image \
+     and confirm it, so nothing was published"
+)]
+pub struct RehearsalFailed {
+    /// Chip of the virtual device.
+    pub chip: ChipId,
+    /// What it was doing.
+    pub step: &'static str,
+    /// What it said.
+    pub found: String,
+}

@@ -1,0 +1,63 @@
+//! What a verb says when it is done.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use crate::failure::Exit;
+
+/// The result of a verb, for people and for scripts.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    text: String,
+    listing: String,
+    json: Value,
+}
+
+impl Answer {
+    /// Starts an answer with the JSON object that `--json` prints.
+    pub(crate) fn new(json: Value) -> Self {
+        Self {
+            text: String::new(),
+            listing: String::new(),
+            json,
+        }
+    }
+
+    /// Adds a line for people, on standard error.
+    pub(crate) fn line(mut self, line: impl std::fmt::Display) -> Self {
+        // Writing to a string does not fail.
+        let _ = writeln!(self.text, "{line}");
+        self
+    }
+
+    /// Adds what was asked for, on standard output, so that it can be piped.
+    pub(crate) fn listing(mut self, listing: impl std::fmt::Display) -> Self {
+        let _ = writeln!(self.listing, "{listing}");
+        self
+    }
+
+    /// Prints the answer.
+    pub(crate) fn print(self, json: bool) -> ExitCode {
+        let mut out = std::io::stdout().lock();
+        // Printing fails when the reader is gone, which leaves nobody to tell.
+        let _ = match json {
+            true => writeln!(out, "{}", self.json),
+            false => {
+                eprint!("{}", self.text);
+                write!(out, "{}", self.listing)
+            }
+        };
+        Exit::Done.into()
+    }
+}
+
+/// Seconds since 1970 as a date that people read.
+pub(crate) fn date(seconds: u64) -> String {
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+        .map_or_else(|| seconds.to_string(), |time| time.to_string())
+}

@@ -1,0 +1,95 @@
+//! What a verb says when it fails, and the exit codes.
+
+use std::process::ExitCode;
+
+use espseal_publish::blame::Blame;
+
+/// Exit codes of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Done.
+    Done = 0,
+    /// A check said no.
+    Refused = 1,
+    /// The arguments, or a file that the user wrote, make no sense.
+    Usage = 2,
+    /// A file or the network failed.
+    Io = 3,
+    /// Ctrl-C: 128 + SIGINT, as shells have it.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// A failure: one sentence that says what, where, expected, found and what to do.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    /// A failure that is for this party to put right.
+    pub(crate) fn new(blame: Blame, message: impl std::fmt::Display) -> Self {
+        Self {
+            exit: match blame {
+                Blame::Refused => Exit::Refused,
+                Blame::Usage => Exit::Usage,
+                Blame::Io => Exit::Io,
+                Blame::Interrupted => Exit::Interrupted,
+            },
+            message: message.to_string(),
+        }
+    }
+
+    /// The system's clock is before 1970.
+    pub(crate) fn clock() -> Self {
+        Self::new(
+            Blame::Io,
+            "this machine's clock is before 1970; set it right",
+        )
+    }
+
+    /// Prints the failure.
+    pub(crate) fn print(&self, json: bool) -> ExitCode {
+        if json {
+            let code = self.exit as u8;
+            println!(
+                "{}",
+                serde_json::json!({ "error": self.message, "code": code })
+            );
+        }
+        eprintln!("error: {}", self.message);
+        self.exit.into()
+    }
+}
+
+macro_rules! from_blamed {
+    ($($error:ty),+ $(,)?) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::new(error.blame(), error)
+            }
+        })+
+    };
+}
+
+from_blamed!(
+    espseal_publish::authority::AuthorityError,
+    espseal_publish::creation::CreationError,
+    espseal_publish::enrolment::EnrolmentError,
+    espseal_publish::image_signing::SignError,
+    espseal_publish::keys::KeyError,
+    espseal_publish::project::ProjectError,
+);
+
+impl From<espseal_publish::files::FileError> for Failure {
+    fn from(error: espseal_publish::files::FileError) -> Self {
+        Self::new(Blame::Io, error)
+    }
+}
