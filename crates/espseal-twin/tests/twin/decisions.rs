@@ -1,7 +1,6 @@
 //! The boot decision table, row by row against ESP-IDF's `bootloader_utility.c`.
 
 use espseal_format::chip::ChipId;
-use espseal_format::units::FlashOffset;
 use espseal_twin::boot::{
     AppSlot, BootFailure, BootOutcome, BootloaderSettings, Decision, Rollback,
 };
