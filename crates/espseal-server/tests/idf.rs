@@ -1,0 +1,326 @@
+//! The path of unmodified ESP-IDF devices.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
+
+#[path = "support/site.rs"]
+mod support;
+
+use std::fs;
+
+use espseal_format::chip::ChipId;
+use espseal_format::cohort::{self, Membership, Ppm};
+use espseal_format::metadata::now::Hold;
+use espseal_format::metadata::releases::OfferState;
+use espseal_format::repository::Resource;
+use espseal_format::units::{ChannelName, DeviceId};
+use support::{CHIP, DEVICE, Folder, Release, noise, seconds};
+
+fn latest() -> String {
+    format!("/idf/{DEVICE}/latest")
+}
+
+/// The answer to `latest` for a release that was changed before it was published.
+fn offered(change: impl FnOnce(&mut Release)) -> u16 {
+    let folder = Folder::new();
+    let mut release = Release::new();
+    change(&mut release);
+    release.publish(&folder);
+    folder.serve().get(&latest(), &[]).status
+}
+
+#[test]
+fn latest_redirects_to_a_short_absolute_https_address() {
+    let folder = Folder::new();
+    let mut release = Release::new();
+    release.publish(&folder);
+    let host = "ota.example.com:8443";
+    let site = folder.serve_with(|config| config.public_host = Some(host.parse().unwrap()));
+    for method in ["GET", "HEAD"] {
+        let response = site.send(method, &latest(), &["Host: elsewhere.example"]);
+        assert_eq!((response.status, response.length()), (302, 0), "{method}");
+        let location = response.header("location").unwrap();
+        assert_eq!(
+            location,
+            format!("https://{host}/idf/{DEVICE}/{}.bin", release.digest())
+        );
+        assert!("Location: \r\n".len() + location.len() < 512);
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+    }
+}
+
+#[test]
+fn without_a_public_host_the_redirect_stays_on_the_host_that_was_asked() {
+    let folder = Folder::new();
+    let mut release = Release::new();
+    release.publish(&folder);
+    let site = folder.serve();
+    let response = site.get(&latest(), &["Host: 192.168.1.2:8443"]);
+    let expected = format!(
+        "https://192.168.1.2:8443/idf/{DEVICE}/{}.bin",
+        release.digest()
+    );
+    assert_eq!(response.header("location"), Some(expected.as_str()));
+    let long = format!("Host: {}", "a".repeat(256));
+    for host in [
+        "Host: a/b",
+        "Host: user@elsewhere.example",
+        "Host: a?b",
+        &long,
+    ] {
+        let response = site.get(&latest(), &[host]);
+        assert_eq!(response.status, 400, "{host}");
+        assert_eq!(response.header("location"), None);
+    }
+}
+
+#[test]
+fn image_is_the_device_s_header_before_the_common_body() {
+    let folder = Folder::new();
+    let mut release = Release::new();
+    release.publish(&folder);
+    let site = folder.serve();
+    let path = format!("/idf/{DEVICE}/{}.bin", release.digest());
+    let whole = [release.header.as_slice(), &release.body].concat();
+    let response = site.get(&path, &["Accept-Encoding: gzip"]);
+    assert_eq!((response.status, response.length()), (200, whole.len()));
+    assert!(response.body == whole);
+    assert_eq!(
+        response.header("cache-control"),
+        Some("public, max-age=31536000, immutable")
+    );
+    for headers in [&[][..], &["Range: bytes=0-15"]] {
+        let head = site.send("HEAD", &path, headers);
+        assert_eq!((head.status, head.length()), (200, whole.len()));
+    }
+    assert_eq!(site.send("POST", &path, &[]).status, 405);
+}
+
+#[test]
+fn ranges_count_header_and_body_and_are_always_partial() {
+    let folder = Folder::new();
+    let mut release = Release::new();
+    release.publish(&folder);
+    let site = folder.serve();
+    let path = format!("/idf/{DEVICE}/{}.bin", release.digest());
+    let whole = [release.header.as_slice(), &release.body].concat();
+    let total = whole.len();
+    let mut connection = site.connect();
+    for (range, part) in [
+        ("0-".to_owned(), 0..total),
+        ("0-1023".to_owned(), 0..1024),
+        ("0-511".to_owned(), 0..512),
+        ("511-512".to_owned(), 511..513),
+        ("512-".to_owned(), 512..total),
+        ("100-200".to_owned(), 100..201),
+        ("40000-99999".to_owned(), 40_000..100_000),
+        (format!("150000-{}", total + 5000), 150_000..total),
+        (format!("{}-", total - 1), total - 1..total),
+        ("-16".to_owned(), total - 16..total),
+    ] {
+        let response = connection.exchange("GET", &path, &[&format!("Range: bytes={range}")], &[]);
+        assert_eq!(response.status, 206, "{range}");
+        let expected = format!("bytes {}-{}/{total}", part.start, part.end - 1);
+        assert_eq!(response.header("content-range"), Some(expected.as_str()));
+        assert!(response.body == whole[part], "{range}");
+    }
+    let past = format!("Range: bytes={total}-");
+    let refused = [
+        "Range: bytes=0-1,4-5",
+        "Range: bytes=5-2",
+        "Range: bytes=",
+        "Range: x=0-1",
+    ];
+    for range in refused.into_iter().chain([past.as_str()]) {
+        let response = connection.exchange("GET", &path, &[range], &[]);
+        assert_eq!(response.status, 416, "{range}");
+        assert_eq!(
+            response.header("content-range"),
+            Some(format!("bytes */{total}").as_str())
+        );
+    }
+}
+
+#[test]
+fn image_too_short_for_esp_https_ota_is_not_served() {
+    for (body, header, status) in [
+        (512, 512, 200),
+        (511, 512, 500),
+        (5000, 511, 500),
+        (5000, 513, 500),
+        (5000, 0, 500),
+    ] {
+        let folder = Folder::new();
+        let mut release = Release::of(noise(body));
+        release.header = noise(header);
+        release.publish(&folder);
+        let path = format!("/idf/{DEVICE}/{}.bin", release.digest());
+        assert_eq!(
+            folder.serve().get(&path, &[]).status,
+            status,
+            "{body} and {header}"
+        );
+    }
+}
+
+#[test]
+fn image_of_another_device_or_body_is_not_there() {
+    let folder = Folder::new();
+    let mut release = Release::new();
+    release.publish(&folder);
+    let site = folder.serve();
+    let other = DeviceId([0xD2; 32]);
+    assert_eq!(
+        site.get(&format!("/idf/{other}/{}.bin", release.digest()), &[])
+            .status,
+        404
+    );
+    assert_eq!(
+        site.get(&format!("/idf/{DEVICE}/{DEVICE}.bin"), &[]).status,
+        404
+    );
+    assert_eq!(site.get(&format!("/idf/{other}/latest"), &[]).status, 404);
+    fs::remove_file(folder.file(&Resource::Body(&release.digest()))).unwrap();
+    assert_eq!(
+        site.get(&format!("/idf/{DEVICE}/{}.bin", release.digest()), &[])
+            .status,
+        404
+    );
+}
+
+#[test]
+fn offer_that_fits_is_found() {
+    assert_eq!(offered(|_| {}), 302);
+}
+
+#[test]
+fn other_channel_or_chip_gets_nothing() {
+    assert_eq!(
+        offered(|all| all.subscription.channel = ChannelName::new("beta").unwrap()),
+        404
+    );
+    assert_eq!(offered(|all| all.subscription.chip = ChipId::Esp32), 404);
+    assert_eq!(offered(|all| all.releases.offers.clear()), 404);
+}
+
+#[test]
+fn held_offer_gets_nothing() {
+    assert_eq!(
+        offered(|all| all.releases.offers[0].state = OfferState::Held),
+        404
+    );
+    assert_eq!(offered(|all| all.releases.offers[0].ppm = Ppm::NONE), 404);
+}
+
+fn hold(seq: u64, ppm: Ppm) -> Hold {
+    Hold {
+        channel: ChannelName::new("stable").unwrap(),
+        chip: CHIP,
+        seq,
+        ppm,
+    }
+}
+
+#[test]
+fn now_narrows_an_offer_but_not_another() {
+    assert_eq!(
+        offered(|all| all.now.holds.push(hold(1, Ppm::NONE)).unwrap()),
+        404
+    );
+    assert_eq!(
+        offered(|all| all.now.holds.push(hold(2, Ppm::NONE)).unwrap()),
+        302
+    );
+    assert_eq!(
+        offered(|all| all.now.holds.push(hold(1, Ppm::ALL)).unwrap()),
+        302
+    );
+}
+
+#[test]
+fn cohort_decides_by_device_id() {
+    let salt = Release::new().releases.offers[0].salt;
+    let inside = |ppm| cohort::includes(&salt, &DEVICE, Ppm::new(ppm).unwrap());
+    let edge = (1..=1_000_000)
+        .find(|ppm| inside(*ppm) == Membership::Inside)
+        .unwrap();
+    assert!(edge > 1, "the device is not in the first millionth");
+    let with = |ppm| offered(|all| all.releases.offers[0].ppm = Ppm::new(ppm).unwrap());
+    assert_eq!((with(edge - 1), with(edge)), (404, 302));
+    let held = |ppm| offered(|all| all.now.holds.push(hold(1, Ppm::new(ppm).unwrap())).unwrap());
+    assert_eq!((held(edge - 1), held(edge)), (404, 302));
+}
+
+#[test]
+fn expired_documents_offer_nothing() {
+    let past = seconds() - 1;
+    assert_eq!(offered(|all| all.now.expires = past), 404);
+    assert_eq!(offered(|all| all.releases.expires = past), 404);
+    assert_eq!(offered(|all| all.manifest.expires = past), 404);
+}
+
+#[test]
+fn documents_other_than_named_offer_nothing() {
+    let check = |what: &str, change: &dyn Fn(&Folder, &mut Release)| {
+        let folder = Folder::new();
+        let mut release = Release::new();
+        release.publish(&folder);
+        change(&folder, &mut release);
+        assert_eq!(folder.serve().get(&latest(), &[]).status, 404, "{what}");
+    };
+    let named = |release: &Release| (release.now.releases, release.releases.offers[0].manifest);
+    check("no now", &|folder, _| {
+        fs::remove_file(folder.file(&Resource::Now)).unwrap()
+    });
+    check("now is noise", &|folder, _| {
+        folder.write(&Resource::Now, &noise(100))
+    });
+    check("no releases", &|folder, release| {
+        fs::remove_file(folder.file(&Resource::Releases(&named(release).0))).unwrap();
+    });
+    check("no manifest", &|folder, release| {
+        fs::remove_file(folder.file(&Resource::Manifest(&named(release).1))).unwrap();
+    });
+    check("no header for the device", &|folder, release| {
+        let body = release.digest();
+        let header = Resource::IdfHeader {
+            device: &DEVICE,
+            body: &body,
+        };
+        fs::remove_file(folder.file(&header)).unwrap();
+    });
+    check("no body", &|folder, release| {
+        fs::remove_file(folder.file(&Resource::Body(&release.digest()))).unwrap();
+    });
+    check("a body of another length", &|folder, release| {
+        folder.write(&Resource::Body(&release.digest()), &release.body[1..]);
+    });
+    check("a subscription of another device", &|folder, release| {
+        release.subscription.device = DeviceId([0xD2; 32]);
+        let mut out = [0; 128];
+        let len = release.subscription.encode(&mut out).unwrap();
+        folder.write(&Resource::IdfSubscription(&DEVICE), &out[..len]);
+    });
+    // Valid documents of another publication, under the names of these.
+    check("other releases", &|folder, release| {
+        let mut other = release.releases.clone();
+        other.position.version = 2;
+        let mut out = [0; 2048];
+        let len = other.encode(&mut out).unwrap();
+        let name = Resource::Releases(&release.now.releases);
+        folder.write(&name, &support::envelope(&out[..len]));
+    });
+    check("another manifest", &|folder, release| {
+        let mut other = release.manifest.clone();
+        other.min_seq = 1;
+        let mut out = [0; 2048];
+        let len = other.encode(&mut out).unwrap();
+        folder.write(
+            &Resource::Manifest(&release.releases.offers[0].manifest),
+            &out[..len],
+        );
+    });
+}
