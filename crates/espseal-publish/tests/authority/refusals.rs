@@ -4,10 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use espseal_format::chip::ChipId;
+use espseal_format::cose::Sign1;
+use espseal_format::units::KeyId;
 use espseal_publish::authority::AuthorityError;
 use espseal_publish::blame::Blame;
 use espseal_publish::files::FileError;
-use espseal_publish::image_check::ImageRefused;
+use espseal_publish::image_check::{ImageRefused, check_image};
 use espseal_publish::observer::Unwatched;
 use espseal_publish::project::{Project, ProjectError};
 use espseal_publish::release::{PublishRequest, RepositoryState};
@@ -119,6 +121,22 @@ fn image_of_a_chip_that_the_channel_does_not_serve_is_refused() {
         error,
         AuthorityError::WrongChip {
             found: ChipId::Esp32S3,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn image_is_checked_against_the_chip_of_its_fleet_whatever_the_channel_says() {
+    let bench = Bench::new();
+    let project = Project::open(&bench.project()).unwrap();
+    let fleet = project.fleet(ChipId::Esp32).unwrap();
+    let error = check_image(Path::new("app.bin"), app(C3), fleet, None).unwrap_err();
+    assert!(matches!(
+        error,
+        ImageRefused::Chip {
+            found: C3,
+            expected: ChipId::Esp32,
             ..
         }
     ));
@@ -342,6 +360,30 @@ fn clock_behind_the_last_now_is_refused() {
         .authority()
         .publish(&request(&path), later, &Trusting, &Unwatched);
     assert!(matches!(result, Err(AuthorityError::RootExpired { .. })));
+}
+
+#[test]
+fn well_formed_now_that_was_never_signed_here_is_refused() {
+    let bench = Bench::new();
+    bench.release(&app(C3));
+    let mut forged = bench.now();
+    forged.position.version += 1;
+    let mut payload = [0; 1024];
+    let length = forged.encode(&mut payload).unwrap();
+    let envelope = Sign1 {
+        kid: KeyId([0; 8]),
+        payload: &payload[..length],
+        signature: &[1; 64],
+    };
+    let mut bytes = [0; 1024];
+    let length = envelope.encode(&mut bytes).unwrap();
+    let path = bench.project().join("repository/now.cose");
+    fs::write(path, &bytes[..length]).unwrap();
+    let error = refused(&bench, &request(&bench.path("app.bin")));
+    assert!(
+        matches!(error, AuthorityError::RepositoryDamaged { .. }),
+        "{error}"
+    );
 }
 
 #[test]
