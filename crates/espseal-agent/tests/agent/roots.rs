@@ -5,6 +5,7 @@ use espseal_agent::agent::UpdateOutcome;
 use espseal_agent::error::{Document, MetadataError, ServerError};
 use espseal_agent::observer::Event;
 use espseal_crypto::es256::SigningKey;
+use espseal_format::journal::encode_root_body;
 use espseal_format::metadata::root::Root;
 use espseal_format::repository::Resource;
 use espseal_format::units::{Position, Product};
@@ -225,4 +226,32 @@ fn root_of_another_product_does_not_follow() {
         root_step(&trusted, &next),
         Err(MetadataError::WrongProduct { document })
     );
+}
+
+#[test]
+fn later_built_in_root_outranks_the_stored_one() {
+    let mut world = next_root(|_, _| {}, usual);
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    // A new image was built with root 3, which the repository need not serve to this device.
+    world.maker.root.version = 3;
+    world.config.built_in_root = Vec::leak(world.maker.signed_root());
+    world.maker.now.root_version = 3;
+    world.maker.publish();
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    assert_eq!(accepted(&world), 1);
+}
+
+#[test]
+fn stored_root_of_another_version_than_recorded_is_not_trusted() {
+    let mut world = next_root(|_, _| {}, usual);
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    let mut forged = world.maker.root.clone();
+    forged.version = 3;
+    forged.root = role(1, 0, &[&world.maker.keys.stranger]);
+    let forged = sign_root(&forged, &[&world.maker.keys.stranger]);
+    let mut sector = [0xFF; 4096];
+    encode_root_body(&forged, &mut sector).unwrap();
+    world.flash.program_factory(JOURNAL + 0x2000, &sector);
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    assert_eq!(accepted(&world), 2);
 }
