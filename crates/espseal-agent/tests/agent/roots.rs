@@ -1,12 +1,13 @@
 //! The chain of roots: one by one, persisted in order, never back.
 
+use espseal_agent::acceptance::root_step;
 use espseal_agent::agent::UpdateOutcome;
 use espseal_agent::error::{Document, MetadataError, ServerError};
 use espseal_agent::observer::Event;
 use espseal_crypto::es256::SigningKey;
 use espseal_format::metadata::root::Root;
 use espseal_format::repository::Resource;
-use espseal_format::units::Position;
+use espseal_format::units::{Position, Product};
 
 use crate::metadata::{denial, refusal};
 use crate::support::maker::{DAY, Keys, TODAY, role, sign_root};
@@ -207,5 +208,21 @@ fn stolen_now_key_that_counted_to_the_end_is_recovered_by_the_next_generation() 
         MetadataError::Signature {
             document: Document::Now
         }
+    );
+}
+
+#[test]
+fn root_of_another_product_does_not_follow() {
+    // Its signatures cannot verify under this product either; the comparison stands by itself.
+    let world = World::without_offer(Delivery::Ota0Valid);
+    let trusted = world.maker.root;
+    let mut next = trusted.clone();
+    next.version = 2;
+    assert_eq!(root_step(&trusted, &next), Ok(()));
+    next.product = Product([1; 16]);
+    let document = Document::Root { version: 2 };
+    assert_eq!(
+        root_step(&trusted, &next),
+        Err(MetadataError::WrongProduct { document })
     );
 }
