@@ -88,6 +88,12 @@ impl Authority {
         &self.registry
     }
 
+    /// Works under a new root from now on.
+    pub(crate) fn adopt_root(&mut self, root: Root, bytes: Vec<u8>) {
+        self.roots.push((root.version, bytes));
+        self.root = root;
+    }
+
     /// Puts every root into the repository.
     pub(crate) fn store_roots(&self) -> Result<(), AuthorityError> {
         for (version, bytes) in &self.roots {

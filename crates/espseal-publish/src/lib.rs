@@ -27,5 +27,6 @@ pub mod release;
 pub mod release_log;
 pub mod repository;
 pub mod rollout;
+pub mod root_renewal;
 pub mod rsa_signer;
 pub mod seal;

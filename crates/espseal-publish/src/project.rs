@@ -78,6 +78,8 @@ pub struct Fleet {
     pub secure_boot_digests: Vec<Digest>,
     /// Width of the anti-rollback counter that their bootloader uses.
     pub secure_version_bits: u8,
+    /// Their signed bootloader, if the project names it: rehearsals start with it.
+    pub bootloader: Option<PathBuf>,
 }
 
 impl Fleet {

@@ -3,6 +3,13 @@
 use espseal_format::chip::ChipId;
 use espseal_format::metadata::manifest::Manifest;
 
+mod repository;
+mod twin;
+
+pub use twin::TwinRehearsal;
+
+use espseal_format::units::Position;
+
 use crate::image_check::CheckedImage;
 use crate::project::{Channel, Fleet, Project};
 use crate::seal::SealedBody;
@@ -24,6 +31,12 @@ pub struct Exhibit<'a> {
     pub manifest: &'a Manifest,
     /// Its bytes.
     pub manifest_bytes: &'a [u8],
+    /// Its place in the order of installations.
+    pub position: Position,
+    /// Agents that shall receive it.
+    pub agents: usize,
+    /// The time, in seconds since 1970.
+    pub time: u64,
 }
 
 /// Runs an update with the exact artefacts, as a device of the fleet would.

@@ -129,6 +129,9 @@ impl Authority {
             sealed: &sealed,
             manifest: &manifest,
             manifest_bytes: &manifest_bytes,
+            position,
+            agents: self.agents(&channel).len(),
+            time,
         })?;
         stop_if_asked(observer)?;
 
@@ -233,6 +236,12 @@ impl Authority {
             version: request.seq.unwrap_or(next),
         };
         self.log.check_seq(position, None)?;
+        if request.min_seq >= position.version {
+            return Err(AuthorityError::MinSeq {
+                min_seq: request.min_seq,
+                seq: position.version,
+            });
+        }
         Ok(position)
     }
 

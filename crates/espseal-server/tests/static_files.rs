@@ -1,4 +1,10 @@
 //! The static repository as a TLS client sees it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
 
 #[path = "support/site.rs"]
 mod support;

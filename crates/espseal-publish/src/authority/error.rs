@@ -118,6 +118,17 @@ pub enum AuthorityError {
         /// Chips of the channel.
         expected: String,
     },
+    /// No device could ever take the release.
+    #[error(
+        "--min-seq is {min_seq}, the release itself is seq {seq}; expected a lower one: devices run \
+         earlier releases when they update"
+    )]
+    MinSeq {
+        /// Lowest installed `seq` asked for.
+        min_seq: u64,
+        /// `seq` of the release.
+        seq: u64,
+    },
     /// The clock runs behind what was signed.
     #[error(
         "this machine's clock says {time}, the last `now` was signed at {last} (seconds since 1970); \
@@ -189,7 +200,7 @@ impl AuthorityError {
         match self {
             Self::Interrupted => Blame::Interrupted,
             Self::Locked { .. } | Self::RepositoryLost { .. } | Self::File(_) => Blame::Io,
-            Self::NothingPublished | Self::NoOffer { .. } => Blame::Usage,
+            Self::NothingPublished | Self::MinSeq { .. } | Self::NoOffer { .. } => Blame::Usage,
             Self::DamagedRoot { .. }
             | Self::RootExpired { .. }
             | Self::RepositoryRolledBack { .. }

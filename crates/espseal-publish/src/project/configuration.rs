@@ -52,6 +52,7 @@ struct FileChip {
     partition_table_offset: u32,
     secure_boot_digests: Vec<String>,
     secure_version_bits: Option<u8>,
+    bootloader: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -180,6 +181,7 @@ impl Check<'_> {
             partition_table_offset: file.partition_table_offset,
             secure_boot_digests: digests,
             secure_version_bits: bits,
+            bootloader: file.bootloader.as_ref().map(|name| folder.join(name)),
         })
     }
 

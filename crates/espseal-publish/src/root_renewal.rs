@@ -1,0 +1,160 @@
+//! Signs the next root: a later expiry, new role keys, or higher generations.
+//!
+//! A key that may have been stolen is replaced *and* its generation raised: whatever the thief has
+//! signed, up to version 2^64-1, lies behind the first document of the new generation.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use espseal_format::cose::Role;
+
+use crate::authority::{Authority, AuthorityError, Draft, Signed};
+use crate::files::{self, FileError, Secrecy};
+use crate::keys::{RoleKey, RoleSigner};
+use crate::metadata_signing::{RoleSetup, next_root, sign_root};
+use crate::observer::Observer;
+
+/// What the next root changes.
+#[derive(Clone, Debug, Default)]
+pub struct RootRequest {
+    /// Private root keys that sign; enough for the threshold of the current root.
+    pub root_keys: Vec<PathBuf>,
+    /// Replaces the key of `releases`.
+    pub releases: RoleChange,
+    /// Replaces the key of `now`.
+    pub now: RoleChange,
+}
+
+/// What happens to a role.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RoleChange {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// A new key takes the place of the old one, and the generation rises.
+    Replace,
+}
+
+/// The root that was signed.
+#[derive(Debug)]
+pub struct RootRenewed {
+    /// Its version.
+    pub version: u32,
+    /// When it expires.
+    pub expires: u64,
+    /// What was signed under it; `None` when nothing was on offer yet.
+    pub signed: Option<Signed>,
+}
+
+impl Authority {
+    /// Signs the next root, and what is on offer anew under it.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]; [`crate::metadata_signing::SigningError::Threshold`] when too few root
+    /// keys are there.
+    pub fn renew_root(
+        &mut self,
+        request: &RootRequest,
+        time: u64,
+        observer: &dyn Observer,
+    ) -> Result<RootRenewed, AuthorityError> {
+        let visible = self.visible()?;
+        if let Some(last) = visible.as_ref().map(|visible| visible.now.time)
+            && last > time
+        {
+            return Err(AuthorityError::ClockBehind { time, last });
+        }
+        let keys = request
+            .root_keys
+            .iter()
+            .map(|path| RoleKey::load(path))
+            .collect::<Result<Vec<_>, _>>()?;
+        let signers: Vec<_> = keys.iter().map(|key| key as &dyn RoleSigner).collect();
+        let root = RoleSetup {
+            keys: self.root.root.keys.iter().copied().collect(),
+            threshold: self.root.root.threshold,
+            generation: 0,
+        };
+        let folder = self.project.file("keys");
+        let releases = change(&folder, Role::Releases, &self.root.releases, request.releases)?;
+        let now = change(&folder, Role::Now, &self.root.now, request.now)?;
+        let lifetimes = &self.project.lifetimes;
+        let next = next_root(&self.root, lifetimes, time, [&root, &releases, &now])?;
+        if observer.is_interrupted() {
+            return Err(AuthorityError::Interrupted);
+        }
+        let document = sign_root(&mut self.log, &next, Some(&self.root), &signers)?;
+        let name = format!("roots/{}.cose", next.version);
+        files::create(&self.project.file(&name), &document.bytes, Secrecy::Public)?;
+        for (role, what) in [
+            (Role::Releases, request.releases),
+            (Role::Now, request.now),
+        ] {
+            if what == RoleChange::Replace {
+                take_over(&folder, role, self.root.version)?;
+            }
+        }
+        let (version, expires) = (next.version, next.expires);
+        self.adopt_root(next, document.bytes);
+        let signed = match visible {
+            None => None,
+            Some(visible) => {
+                let draft = Draft {
+                    offers: visible.releases.offers.iter().cloned().collect(),
+                    epochs: visible.releases.epochs.iter().cloned().collect(),
+                };
+                Some(self.show(Some(&visible), draft, time, observer)?)
+            }
+        };
+        Ok(RootRenewed {
+            version,
+            expires,
+            signed,
+        })
+    }
+}
+
+/// What the next root says about a role; makes the new key, still under another name.
+fn change(
+    folder: &Path,
+    role: Role,
+    old: &espseal_format::metadata::root::RoleKeys,
+    what: RoleChange,
+) -> Result<RoleSetup, AuthorityError> {
+    let kept = RoleSetup {
+        keys: old.keys.iter().copied().collect(),
+        threshold: old.threshold,
+        generation: old.generation,
+    };
+    match what {
+        RoleChange::Keep => Ok(kept),
+        RoleChange::Replace => {
+            let path = folder.join(format!("{role}-next.pem"));
+            let key = match fs::exists(&path) {
+                // Left by a run that was interrupted, and known to nobody.
+                Ok(true) => RoleKey::load(&path)?,
+                _ => RoleKey::create(&path)?,
+            };
+            Ok(RoleSetup {
+                keys: vec![key.public_key()],
+                threshold: 1,
+                generation: old.generation.saturating_add(1),
+            })
+        }
+    }
+}
+
+/// Puts the new key in the place of the old one, which is kept under another name.
+fn take_over(folder: &Path, role: Role, old_root: u32) -> Result<(), AuthorityError> {
+    let current = folder.join(format!("{role}.pem"));
+    let kept = folder.join(format!("{role}-until-root-{old_root}.pem"));
+    fs::rename(&current, kept)
+        .and_then(|()| fs::rename(folder.join(format!("{role}-next.pem")), &current))
+        .map_err(|cause| {
+            FileError::Write {
+                path: current,
+                cause,
+            }
+            .into()
+        })
+}
