@@ -5,6 +5,7 @@ mod demo;
 mod nostd;
 mod oracles;
 mod process;
+mod size;
 mod test;
 
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ enum Task {
     Demo(demo::Arguments),
     /// Install the tools and real images that the tests compare with, and nothing else
     Oracles,
+    /// Measure how much the agent adds to a firmware
+    Size,
     /// Build the device crates for a chip without an operating system or an allocator
     Nostd,
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Oracles => oracles::install(),
+        Task::Size => size::run(),
         Task::Nostd => nostd::run(),
     };
     match result {

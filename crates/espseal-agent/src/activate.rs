@@ -10,6 +10,7 @@ use crate::device_key::DeviceKey;
 use crate::error::{AgentError, DeviceError, HardwareError};
 use crate::flash::Flash;
 use crate::journal::Journal;
+use crate::medium::SECTOR;
 use crate::observer::{Event, Observer};
 use crate::platform::{Platform, Slot};
 use crate::transport::Transport;
@@ -128,6 +129,3 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         }
     }
 }
-
-/// Bytes from one otadata entry to the other.
-const SECTOR: u32 = espseal_format::units::SECTOR_SIZE as u32;

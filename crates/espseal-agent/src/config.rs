@@ -2,12 +2,17 @@
 
 use espseal_format::chip::ChipId;
 use espseal_format::metadata::manifest::{ClassId, VendorId};
-use espseal_format::units::{ChannelName, FlashOffset, Position, Product, SECTOR_SIZE};
+use espseal_format::partition_table::{Entry, PartitionTable, PartitionType, Subtype};
+use espseal_format::units::{ChannelName, FlashOffset, Position, Product};
 
+use crate::error::Misuse;
+use crate::medium::SECTOR;
 use crate::platform::Slot;
 
 /// Sectors of the journal partition that the agent uses.
 pub const JOURNAL_SECTORS: u32 = 4;
+/// Sectors of the otadata partition.
+pub const OTADATA_SECTORS: u32 = 2;
 /// Most OTA slots a partition table may have (`ota_0` to `ota_15`).
 pub const MAX_OTA_SLOTS: usize = 16;
 
@@ -126,6 +131,36 @@ impl Default for Policy {
 }
 
 impl Layout {
+    /// Takes the partitions from the table in flash: the app slots, otadata, and the journal
+    /// (type data, subtype 0x40, flagged encrypted, at least 0x4000 bytes).
+    ///
+    /// # Errors
+    /// [`Misuse::Layout`] when one of them is missing, too small or overlaps another.
+    pub fn from_table(table: &PartitionTable) -> Result<Self, Misuse> {
+        let region = |entry: &Entry| Region {
+            offset: entry.offset,
+            size: entry.size,
+        };
+        let at_least = |entry: &&Entry, sectors: u32| entry.size >= SECTOR.saturating_mul(sectors);
+        let otadata = table
+            .otadata()
+            .filter(|entry| at_least(entry, OTADATA_SECTORS));
+        let journal = table
+            .find(PartitionType::Data, Subtype::DATA_ESPSEAL)
+            .filter(|entry| at_least(entry, JOURNAL_SECTORS) && entry.is_encrypted());
+        let layout = Self {
+            factory: table.factory().map(region),
+            slots: table.app_slots().into_iter().map(region).collect(),
+            otadata: otadata.ok_or(Misuse::Layout)?.offset,
+            journal: journal.ok_or(Misuse::Layout)?.offset,
+        };
+        if layout.is_sound() {
+            Ok(layout)
+        } else {
+            Err(Misuse::Layout)
+        }
+    }
+
     /// The region of an app slot; `None` when the table has no such slot.
     #[must_use]
     pub fn region(&self, slot: Slot) -> Option<Region> {
@@ -165,15 +200,14 @@ impl Layout {
     /// Whether every partition starts on a sector, is not empty, and overlaps no other.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        let sector = SECTOR_SIZE as u32;
         let fixed = [
             Region {
                 offset: self.otadata,
-                size: sector.saturating_mul(2),
+                size: SECTOR.saturating_mul(OTADATA_SECTORS),
             },
             Region {
                 offset: self.journal,
-                size: sector.saturating_mul(JOURNAL_SECTORS),
+                size: SECTOR.saturating_mul(JOURNAL_SECTORS),
             },
         ];
         let all = || {

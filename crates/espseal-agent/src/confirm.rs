@@ -3,7 +3,7 @@
 use espseal_format::image::{ImageError, ImageLayout};
 use espseal_format::journal::State;
 use espseal_format::read::{self, ReadAt as _};
-use espseal_format::units::{Digest, SECTOR_SIZE};
+use espseal_format::units::Digest;
 
 use crate::agent::Agent;
 use crate::boot::{self, Verdict};
@@ -11,6 +11,7 @@ use crate::device_key::DeviceKey;
 use crate::error::{AgentError, DeviceError, Misuse};
 use crate::flash::Flash;
 use crate::journal::Journal;
+use crate::medium::SECTOR;
 use crate::observer::{Event, Observer};
 use crate::platform::Platform;
 use crate::transport::Transport;
@@ -84,7 +85,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
             Err(ImageError::Read(error)) => return Err(error.into()),
             Err(_) => return Ok(false),
         };
-        let signed = layout.signed_len.saturating_add(SECTOR_SIZE as u32);
+        let signed = layout.signed_len.saturating_add(SECTOR);
         for length in [layout.image_len, signed] {
             if length <= image.len() && read::sha256(&mut image, length, scratch)? == *expected {
                 return Ok(true);

@@ -108,6 +108,7 @@ pub(crate) fn blame<E: TransportFault>(error: &E, document: Document) -> AgentEr
     })
 }
 
-fn bytes(length: usize) -> u32 {
+/// A length in memory as a length on the wire.
+pub(crate) fn bytes(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }

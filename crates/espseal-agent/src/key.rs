@@ -7,7 +7,7 @@ use espseal_crypto::content::{self, BodyKeystream, ContentKey, Iv};
 use espseal_crypto::epoch::EpochKey;
 use espseal_format::metadata::releases::Epoch;
 use espseal_format::repository::Resource;
-use espseal_format::units::{CHUNK_SIZE, ChunkIndex};
+use espseal_format::units::ChunkIndex;
 use espseal_format::wrap::{BodyWrap, ShardEntry, ShardError, ShardFinder, ShardPrefix};
 
 use crate::agent::Agent;
@@ -15,6 +15,7 @@ use crate::device_key::DeviceKey;
 use crate::error::{AgentError, BodyError, Document, ServerError};
 use crate::fetch;
 use crate::flash::Flash;
+use crate::medium::SECTOR;
 use crate::metadata::VerifiedManifest;
 use crate::observer::{Event, Observer};
 use crate::platform::Platform;
@@ -26,8 +27,7 @@ pub(crate) struct OpenedBody(BodyKeystream);
 impl OpenedBody {
     /// Decrypts or encrypts chunk `index` in place: in counter mode the two are the same.
     pub(crate) fn apply(&self, index: ChunkIndex, chunk: &mut [u8]) {
-        self.0
-            .apply(index.get().saturating_mul(CHUNK_SIZE as u32), chunk);
+        self.0.apply(index.get().saturating_mul(SECTOR), chunk);
     }
 }
 
@@ -106,7 +106,11 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         let mut wrap = [0; BodyWrap::LEN];
         fetch::open(&mut self.transport, resource, None, Document::Wrap)?;
         fetch::exact(&mut self.transport, Document::Wrap, &mut wrap)?;
-        fetch::end(&mut self.transport, Document::Wrap, BodyWrap::LEN as u32)?;
+        fetch::end(
+            &mut self.transport,
+            Document::Wrap,
+            fetch::bytes(wrap.len()),
+        )?;
         let kek = epoch_key.kek(&self.config.product, epoch.group, epoch.epoch, body);
         let key = kek
             .unwrap_key(&BodyWrap(wrap))
@@ -120,17 +124,16 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
 /// Says who is to blame for a shard that breaks its format.
 fn refused(error: ShardError) -> AgentError {
     let document = Document::Shard;
-    let bytes = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
     match error {
         ShardError::TooLong { limit, .. } => ServerError::TooLong {
             document,
-            limit: bytes(limit),
+            limit: fetch::bytes(limit),
         }
         .into(),
         ShardError::Truncated { expected, found } => ServerError::TooShort {
             document,
-            expected: bytes(expected),
-            found: bytes(found),
+            expected: fetch::bytes(expected),
+            found: fetch::bytes(found),
         }
         .into(),
         _ => BodyError::ShardFormat.into(),

@@ -1,10 +1,14 @@
 //! Flash with a witness: every write is read back, every step is told to the observer.
 
-use espseal_format::units::{FlashOffset, SECTOR_SIZE};
+use espseal_format::units::{CHUNK_SIZE, FlashOffset, SECTOR_SIZE};
 
 use crate::error::{FlashOperation, HardwareError};
 use crate::flash::Flash;
 use crate::observer::{Event, Observer};
+
+/// Bytes of a sector, and of a chunk, as a length in flash.
+pub(crate) const SECTOR: u32 = 4096;
+const _: () = assert!(SECTOR as usize == SECTOR_SIZE && SECTOR_SIZE == CHUNK_SIZE);
 
 /// The flash chip and whoever watches it.
 pub(crate) struct Medium<F, O> {

@@ -17,7 +17,7 @@ use crate::error::{
     AgentError, BodyError, DescriptorField, DeviceError, FlashOperation, HardwareError,
 };
 use crate::flash::{Flash, FlashFaultKind};
-use crate::medium::Medium;
+use crate::medium::{Medium, SECTOR};
 use crate::metadata::VerifiedManifest;
 use crate::observer::Observer;
 use crate::platform::{DIGEST_SLOTS, Slot};
@@ -147,10 +147,8 @@ pub(crate) fn approve<F: Flash, O: Observer>(
     slot: Slot,
     scratch: &mut [u8; SECTOR_SIZE],
 ) -> Result<CompleteSlot, AgentError> {
-    debug_assert!(
-        image.head.is_none(),
-        "the token is about flash, not about RAM"
-    );
+    // The token is about flash, not about RAM.
+    image.head = None;
     digest(image, manifest, scratch)?;
     Ok(CompleteSlot {
         slot,
@@ -193,7 +191,7 @@ fn signature<R: ReadAt<Error = HardwareError>>(
             Ok(())
         };
     }
-    if sector.checked_add(SECTOR_SIZE as u32) != Some(expected) {
+    if sector.checked_add(SECTOR) != Some(expected) {
         return Err(BodyError::ImageLength {
             expected,
             found: layout.image_len,
@@ -226,8 +224,7 @@ fn descriptor<R: ReadAt<Error = HardwareError>>(
 ) -> Result<(), AgentError> {
     let differ = |field| AgentError::Body(BodyError::Descriptor { field });
     let mut bytes = [0; app_desc::LEN];
-    let end = app_desc::OFFSET.saturating_add(app_desc::LEN as u32);
-    if image.len() < end {
+    if image.len() < SECTOR {
         return Err(differ(DescriptorField::Magic));
     }
     image.read_at(app_desc::OFFSET, &mut bytes)?;

@@ -108,3 +108,114 @@ failure!(
     SigningFailed,
     "signing failed"
 );
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::format;
+
+    use super::*;
+    use crate::test_rng::TestRng;
+
+    fn bytes<const N: usize>(text: &str) -> [u8; N] {
+        hex::decode(text).unwrap().try_into().unwrap()
+    }
+
+    const ORDER: &str = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
+
+    /// RFC 6979 appendix A.2.5, message "sample" with SHA-256.
+    #[test]
+    fn signature_is_the_deterministic_one_of_rfc_6979() {
+        let scalar = "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721";
+        let signature = "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716\
+                         f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8";
+        let key = SigningKey::from_bytes(&bytes(scalar)).unwrap();
+        let digest = Digest::of(b"sample");
+        assert_eq!(key.sign_prehash(&digest).unwrap(), bytes(signature));
+        assert_eq!(*key.expose_secret(), bytes(scalar));
+    }
+
+    #[test]
+    fn signature_verifies_under_its_key_and_digest_alone() {
+        let mut rng = TestRng::new(1);
+        let (key, other) = (
+            SigningKey::generate(&mut rng),
+            SigningKey::generate(&mut rng),
+        );
+        let digest = Digest::of(b"message");
+        let signature = key.sign_prehash(&digest).unwrap();
+        assert_eq!(
+            verify_prehash(&key.public_key(), &digest, &signature),
+            Ok(())
+        );
+        let refused = [
+            verify_prehash(&other.public_key(), &digest, &signature),
+            verify_prehash(&key.public_key(), &Digest::of(b"other"), &signature),
+        ];
+        assert_eq!(refused, [Err(BadSignature); 2]);
+    }
+
+    #[test]
+    fn signature_with_the_upper_s_is_accepted() {
+        let key = SigningKey::generate(&mut TestRng::new(2));
+        let digest = Digest::of(b"message");
+        let signature = key.sign_prehash(&digest).unwrap();
+        let parsed = Signature::from_slice(&signature).unwrap();
+        let (r, s) = parsed.split_scalars();
+        let flipped = Signature::from_scalars(*r, -*s).unwrap().to_bytes().into();
+        assert_ne!(signature, flipped);
+        assert_eq!(verify_prehash(&key.public_key(), &digest, &flipped), Ok(()));
+    }
+
+    #[test]
+    fn r_and_s_of_zero_or_from_n_on_are_refused() {
+        let key = SigningKey::generate(&mut TestRng::new(3));
+        let digest = Digest::of(b"message");
+        let good = key.sign_prehash(&digest).unwrap();
+        for half in [0..32, 32..64] {
+            for number in [[0; 32], bytes(ORDER), [0xFF; 32]] {
+                let mut signature = good;
+                signature[half.clone()].copy_from_slice(&number);
+                let result = verify_prehash(&key.public_key(), &digest, &signature);
+                assert_eq!(result, Err(BadSignature));
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_are_no_uncompressed_points_on_the_curve_are_refused() {
+        let key = SigningKey::generate(&mut TestRng::new(4));
+        let digest = Digest::of(b"message");
+        let signature = key.sign_prehash(&digest).unwrap();
+        let good = key.public_key();
+        for tag in (0..=u8::MAX).filter(|tag| *tag != 4) {
+            let mut other_form = good;
+            other_form.0[0] = tag;
+            let result = verify_prehash(&other_form, &digest, &signature);
+            assert_eq!(result, Err(BadSignature), "tag {tag}");
+        }
+        let mut off_curve = good;
+        off_curve.0[64] ^= 1;
+        let mut infinity = PublicKeyBytes([0; 65]);
+        infinity.0[0] = 4;
+        for point in [off_curve, infinity] {
+            assert_eq!(
+                verify_prehash(&point, &digest, &signature),
+                Err(BadSignature)
+            );
+        }
+    }
+
+    #[test]
+    fn private_scalars_outside_1_to_n_minus_1_are_refused() {
+        for scalar in [[0; 32], bytes(ORDER), [0xFF; 32]] {
+            assert!(SigningKey::from_bytes(&scalar).is_err());
+        }
+    }
+
+    #[test]
+    fn debug_output_holds_no_key_bytes() {
+        let key = SigningKey::generate(&mut TestRng::new(5));
+        assert_eq!(format!("{key:?}"), "SigningKey(..)");
+    }
+}

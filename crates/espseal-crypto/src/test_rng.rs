@@ -33,7 +33,7 @@ impl TryRng for TestRng {
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
         for chunk in bytes.chunks_mut(32) {
-            self.counter += 1;
+            self.counter = self.counter.wrapping_add(1);
             let block = Sha256::new()
                 .chain_update(self.seed.to_le_bytes())
                 .chain_update(self.counter.to_le_bytes())

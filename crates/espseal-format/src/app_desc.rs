@@ -269,6 +269,20 @@ mod tests {
     }
 
     #[test]
+    fn every_flipped_bit_is_kept_or_refused() {
+        let good = AppDescriptor::new("sensor", "1.2.3", SecurityVersion::new(7)).unwrap();
+        for bit in 0..LEN * 8 {
+            let mut bytes = good.encode();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            match AppDescriptor::parse(&bytes) {
+                Ok(parsed) => assert_eq!(parsed.encode(), bytes, "bit {bit}"),
+                Err(AppDescError::Magic { .. }) => assert!(bit < 32, "bit {bit}"),
+                Err(AppDescError::Text { offset, .. }) => assert_eq!(offset, bit / 8),
+            }
+        }
+    }
+
+    #[test]
     fn other_magic_and_broken_text_are_named_with_their_offset() {
         let mut bytes = AppDescriptor::new("a", "b", SecurityVersion::default())
             .unwrap()

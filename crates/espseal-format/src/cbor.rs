@@ -1,6 +1,6 @@
 //! Strict deterministic CBOR: one value has one encoding, every other encoding is refused.
 //!
-//! [`parse`] decodes a document, refuses what follows it, then encodes the result again into a
+//! `parse` decodes a document, refuses what follows it, then encodes the result again into a
 //! writer that compares with the input. The decoder insists on map keys 1 to n in order and on
 //! definite lengths, so the comparison is what refuses integers and lengths that are not in
 //! shortest form.
@@ -100,9 +100,5 @@ fn compare<'b, D: Document<'b>>(value: &D, bytes: &[u8]) -> Result<(), CborError
             _ => differs = Some(offset),
         }
     }));
-    match differs {
-        Some(offset) => Err(CborError::NotShortest { offset }),
-        None if !rest.is_empty() => Err(CborError::NotShortest { offset }),
-        None => Ok(()),
-    }
+    differs.map_or(Ok(()), |offset| Err(CborError::NotShortest { offset }))
 }

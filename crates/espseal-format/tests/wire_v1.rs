@@ -23,8 +23,8 @@ use espseal_format::units::{
 use espseal_format::wrap::{self, ShardEntry, ShardNibbles, find_in_shard};
 
 macro_rules! vector {
-    ($name:literal) => {
-        include_bytes!(concat!("../../../vectors/protocol-v1/", $name))
+    ($($name:literal),+) => {
+        include_bytes!(concat!("../../../vectors/protocol-v1/", $($name),+))
     };
 }
 
@@ -262,30 +262,22 @@ fn records_that_the_server_keeps() {
 
 #[test]
 fn envelopes_of_one_signature() {
-    let each: [(Role, &[u8; 65], &[u8], &[u8], &[u8]); 3] = [
-        (
-            Role::Releases,
-            vector!("releases.pub"),
-            vector!("releases.cbor"),
-            vector!("releases.tbs"),
-            vector!("releases.cose"),
-        ),
-        (
-            Role::Now,
-            vector!("now.pub"),
-            vector!("now.cbor"),
-            vector!("now.tbs"),
-            vector!("now.cose"),
-        ),
-        (
-            Role::Report,
-            vector!("report.pub"),
-            vector!("report.cbor"),
-            vector!("report.tbs"),
-            vector!("report.cose"),
-        ),
-    ];
-    for (role, key, payload, covered, envelope) in each {
+    macro_rules! files {
+        ($role:expr, $name:literal) => {
+            (
+                $role,
+                vector!($name, ".pub"),
+                vector!($name, ".cbor").as_slice(),
+                vector!($name, ".tbs").as_slice(),
+                vector!($name, ".cose").as_slice(),
+            )
+        };
+    }
+    for (role, key, payload, covered, envelope) in [
+        files!(Role::Releases, "releases"),
+        files!(Role::Now, "now"),
+        files!(Role::Report, "report"),
+    ] {
         let parsed = Sign1::parse(envelope).unwrap();
         let kid = KeyId::of(&PublicKeyBytes(*key));
         assert_eq!((parsed.kid, parsed.payload), (kid, payload), "{role}");

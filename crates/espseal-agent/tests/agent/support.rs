@@ -32,7 +32,7 @@ pub(crate) const OTA_1: u32 = OTA_0 + SLOT_SIZE;
 
 /// How the device left the factory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Factory {
+pub(crate) enum Delivery {
     /// `ota_0` runs, its otadata entry is VALID.
     Ota0Valid,
     /// `ota_0` runs because otadata is blank and there is no factory app.
@@ -127,16 +127,16 @@ pub(crate) fn app(version: &'static str) -> App {
 impl World {
     /// A device that runs 1.0, and a repository that offers 2.0 to it at seq 2.
     pub(crate) fn new() -> Self {
-        Self::with(Factory::Ota0Valid, &app("2.0"))
+        Self::with(Delivery::Ota0Valid, &app("2.0"))
     }
 
-    pub(crate) fn with(factory: Factory, offered: &App) -> Self {
+    pub(crate) fn with(factory: Delivery, offered: &App) -> Self {
         let mut world = Self::without_offer(factory);
         world.offer(offered, 2);
         world
     }
 
-    pub(crate) fn without_offer(factory: Factory) -> Self {
+    pub(crate) fn without_offer(factory: Delivery) -> Self {
         let mut rng = TestRng::new(2);
         let device = SoftwareDeviceKey::generate(&mut rng);
         let mut maker = Maker::new();
@@ -168,11 +168,11 @@ impl World {
         let old = app("1.0").build();
         let mut flash = RamFlash::new(0x40_000, true);
         let at = match factory {
-            Factory::FactoryApp => OTA_1 + SLOT_SIZE,
+            Delivery::FactoryApp => OTA_1 + SLOT_SIZE,
             _ => OTA_0,
         };
         flash.program_factory(at, &old);
-        if factory == Factory::Ota0Valid {
+        if factory == Delivery::Ota0Valid {
             flash.program_factory(OTADATA, &OtadataEntry::new(1, OtaState::Valid).encode());
         }
         let mut world = Self {
@@ -274,13 +274,13 @@ impl World {
     }
 }
 
-fn layout(factory: Factory) -> Layout {
+fn layout(factory: Delivery) -> Layout {
     let region = |offset| Region {
         offset: FlashOffset::new(offset),
         size: SLOT_SIZE,
     };
     Layout {
-        factory: (factory == Factory::FactoryApp).then(|| region(OTA_1 + SLOT_SIZE)),
+        factory: (factory == Delivery::FactoryApp).then(|| region(OTA_1 + SLOT_SIZE)),
         slots: [region(OTA_0), region(OTA_1)].into_iter().collect(),
         otadata: FlashOffset::new(OTADATA),
         journal: FlashOffset::new(JOURNAL),

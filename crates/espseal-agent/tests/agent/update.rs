@@ -5,13 +5,17 @@ use espseal_agent::error::{AgentError, DeviceError};
 use espseal_agent::observer::Event;
 use espseal_agent::platform::Slot;
 
-use crate::support::{Factory, World, app};
+use crate::support::{Delivery, World, app};
 
 #[test]
 fn an_update_is_staged_activated_booted_and_confirmed() {
-    for factory in [Factory::Ota0Valid, Factory::Ota0Blank, Factory::FactoryApp] {
+    for factory in [
+        Delivery::Ota0Valid,
+        Delivery::Ota0Blank,
+        Delivery::FactoryApp,
+    ] {
         let mut world = World::with(factory, &app("2.0"));
-        let slot = if factory == Factory::FactoryApp {
+        let slot = if factory == Delivery::FactoryApp {
             Slot::Ota(0)
         } else {
             Slot::Ota(1)

@@ -113,6 +113,6 @@ fn lengths(first: u64, second: u64) -> Block {
 
 /// `inc32` of SP 800-38D section 6.2: counts in the low 32 bits and leaves the others alone.
 fn increment(counter: u128) -> u128 {
-    let low = (counter as u32).wrapping_add(1);
-    (counter & !u128::from(u32::MAX)) | u128::from(low)
+    const LOW: u128 = u32::MAX as u128;
+    (counter & !LOW) | (counter.wrapping_add(1) & LOW)
 }

@@ -17,8 +17,12 @@ const UNIT: u32 = 128;
 const UNIT_BLOCKS: usize = 8;
 /// Units handled in one go, so that the cipher can work on blocks in parallel.
 const UNITS_AT_ONCE: usize = 8;
+/// Bytes handled in one go.
+const GROUP: u32 = 1024;
 /// Blocks handled in one go.
 const BLOCKS_AT_ONCE: usize = UNITS_AT_ONCE * UNIT_BLOCKS;
+
+const _: () = assert!(GROUP as usize == BLOCKS_AT_ONCE * 16 && UNIT as usize == UNIT_BLOCKS * 16);
 
 /// An XTS-AES flash encryption block; the cipher wipes its keys when dropped.
 pub(super) struct Cipher<C> {
@@ -59,7 +63,7 @@ where
             for (block, mask) in group.iter_mut().zip(masks) {
                 block.0 = (u128::from_le_bytes(block.0) ^ mask).to_be_bytes();
             }
-            unit = unit.wrapping_add(UNIT * UNITS_AT_ONCE as u32);
+            unit = unit.wrapping_add(GROUP);
             skip = 0;
             rest = later;
         }

@@ -63,8 +63,8 @@ impl RsaPublicKey {
     /// Returns `M' = -n^-1 mod 2^32`.
     #[must_use]
     pub fn m_prime(&self) -> u32 {
-        let [low, ..] = self.modulus.as_ref().as_limbs();
-        let low = low.0 as u32;
+        let [.., a, b, c, d] = self.modulus();
+        let low = u32::from_be_bytes([a, b, c, d]);
         // Newton: each step doubles the number of correct low bits, from the 3 of n * n = 1 mod 8.
         let inverse = (0..4).fold(low, |inverse: u32, _| {
             inverse.wrapping_mul(2_u32.wrapping_sub(low.wrapping_mul(inverse)))

@@ -30,14 +30,14 @@ pub(crate) fn boot(
 ) -> Result<Option<Slot>, RamFault> {
     let mut entries = [read_entry(flash, layout, 0)?, read_entry(flash, layout, 1)?];
     if rollback == Rollback::Enabled {
-        for sector in 0..2 {
-            if entries[sector].state == OtaState::PendingVerify {
-                entries[sector] = entries[sector].with_state(OtaState::Aborted);
-                write_entry(flash, layout, sector, &entries[sector])?;
+        for (sector, entry) in entries.iter_mut().enumerate() {
+            if entry.state == OtaState::PendingVerify {
+                *entry = entry.with_state(OtaState::Aborted);
+                write_entry(flash, layout, sector, entry)?;
             }
         }
     }
-    let count = layout.slots.len() as i32;
+    let count = i32::from(layout.slot_count());
     let mut initial = false;
     let mut start = -1;
     if entries.iter().all(OtadataEntry::is_invalid) {

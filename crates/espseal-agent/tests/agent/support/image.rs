@@ -1,5 +1,8 @@
 //! Small app images that ESP-IDF's bootloader would start.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex};
+
 use espseal_format::app_desc::AppDescriptor;
 use espseal_format::image::{ImageHeader, SegmentHeader};
 use espseal_format::signature_block::{SignatureBlock, SignatureSector};
@@ -8,7 +11,7 @@ use espseal_format::units::{Digest, SECTOR_SIZE, SecurityVersion};
 use super::rsa::RsaKey;
 
 /// What an image says about itself.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct App {
     pub(crate) project: &'static str,
     pub(crate) version: &'static str,
@@ -20,11 +23,21 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// The image, signed and padded.
+    /// The image, signed and padded; built once, since signing takes its time.
     pub(crate) fn build(&self) -> Vec<u8> {
+        static BUILT: LazyLock<Mutex<HashMap<App, Vec<u8>>>> = LazyLock::new(Mutex::default);
+        let known = BUILT.lock().unwrap().get(self).cloned();
+        known.unwrap_or_else(|| {
+            let image = self.build_anew();
+            BUILT.lock().unwrap().insert(self.clone(), image.clone());
+            image
+        })
+    }
+
+    fn build_anew(&self) -> Vec<u8> {
         let mut image = self.unsigned();
         if let Some(signer) = self.signer {
-            while image.len() % SECTOR_SIZE != 0 {
+            while !image.len().is_multiple_of(SECTOR_SIZE) {
                 image.push(0xFF);
             }
             let block = signer.sign(&Digest::of(&image));

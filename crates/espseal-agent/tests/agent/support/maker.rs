@@ -215,16 +215,10 @@ impl Maker {
     /// Makes the device a recipient of the current epoch, among others.
     pub(crate) fn enrol(&mut self, device: &SoftwareDeviceKey) {
         let mut shard = Vec::new();
-        let others = (0..4).map(|_| {
-            SoftwareDeviceKey::generate(&mut self.keys.rng)
-                .public_key()
-                .clone()
-        });
-        let everybody: Vec<PublicKeyBytes> = others
-            .collect::<Vec<_>>()
-            .into_iter()
-            .chain([*device.public_key()])
-            .collect();
+        let mut everybody = vec![*device.public_key()];
+        for _ in 0..4 {
+            everybody.push(*SoftwareDeviceKey::generate(&mut self.keys.rng).public_key());
+        }
         for key in &everybody {
             let entry = self
                 .keys

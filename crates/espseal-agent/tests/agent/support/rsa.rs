@@ -3,11 +3,11 @@
 use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
 use crypto_bigint::{Odd, U3072};
 use espseal_crypto::secure_boot::{self, RSA_LEN, RsaPublicKey};
-use espseal_format::signature_block::RsaSignatureBlock;
+use espseal_format::signature_block::{RsaParts, RsaSignatureBlock};
 use espseal_format::units::Digest;
 
 /// A private RSA-3072 key: modulus and private exponent, hexadecimal.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct RsaKey {
     modulus: &'static str,
     exponent: &'static str,
@@ -26,7 +26,20 @@ impl RsaKey {
 
     /// What eFuses hold of the public key.
     pub(crate) fn digest(self) -> Digest {
-        self.sign(&Digest([0; 32])).key_digest()
+        let key = self.public();
+        let reversed = |mut number: [u8; RSA_LEN]| {
+            number.reverse();
+            number
+        };
+        let parts = RsaParts {
+            image_digest: Digest([0; 32]),
+            n: reversed(key.modulus()),
+            e: key.exponent(),
+            r: reversed(key.montgomery_r()),
+            m_prime: key.m_prime(),
+            signature: [0; RSA_LEN],
+        };
+        RsaSignatureBlock::new(&parts).key_digest()
     }
 
     fn public(self) -> RsaPublicKey {

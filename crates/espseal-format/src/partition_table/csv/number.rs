@@ -52,7 +52,8 @@ fn magnitude(digits: &str) -> Option<i64> {
 mod tests {
     use super::parse;
 
-    /// Expected values printed by `parse_int` of ESP-IDF's `gen_esp32part.py` (Python 3.11).
+    /// Expected values printed by `parse_int` of ESP-IDF's `gen_esp32part.py` (Python 3.11); only
+    /// the last, which Python has no limit for, is ours.
     #[test]
     fn numbers_read_as_python_reads_them() {
         for (text, expected) in [

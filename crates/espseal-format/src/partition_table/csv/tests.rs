@@ -200,6 +200,21 @@ fn texts_that_give_an_unusable_table_are_refused_although_gen_esp32part_takes_th
 }
 
 #[test]
+fn no_truncation_and_no_changed_byte_of_a_csv_table_panics() {
+    let text = include_str!(vector!("quirks.csv"));
+    for length in 0..=text.len() {
+        let _ = PartitionTable::parse_csv(&text[..length], DEFAULT_OFFSET);
+        for byte in ['\0', '-', ',', '9', 'K', '_', '\n', '€'] {
+            let rest = text.get(length + 1..).unwrap_or_default();
+            let changed = [&text[..length], byte.encode_utf8(&mut [0; 4]), rest].concat();
+            if let Err(error) = PartitionTable::parse_csv(&changed, DEFAULT_OFFSET) {
+                assert!(!error.to_string().is_empty());
+            }
+        }
+    }
+}
+
+#[test]
 fn flags_without_a_csv_form_are_left_out() {
     let mut table = PartitionTable::parse_csv("a,data,fat,,4K", DEFAULT_OFFSET).unwrap();
     table.entries[0].flags = Flags(0x8000_0002);
