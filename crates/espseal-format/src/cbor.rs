@@ -100,9 +100,5 @@ fn compare<'b, D: Document<'b>>(value: &D, bytes: &[u8]) -> Result<(), CborError
             _ => differs = Some(offset),
         }
     }));
-    match differs {
-        Some(offset) => Err(CborError::NotShortest { offset }),
-        None if !rest.is_empty() => Err(CborError::NotShortest { offset }),
-        None => Ok(()),
-    }
+    differs.map_or(Ok(()), |offset| Err(CborError::NotShortest { offset }))
 }

@@ -3,6 +3,7 @@
 //! `espefuse --virt` says of each field whether it can still be written and read. The bits of
 //! `WR_DIS` and `RD_DIS` are numbered from 1 and burnt in a few runs, run k burning those whose
 //! number has bit k: the runs in which a field is protected spell the number of its bit.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

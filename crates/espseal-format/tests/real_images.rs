@@ -1,4 +1,5 @@
 //! Images, tables and otadata that others ship: everything parses and is written back byte for byte.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Largest root file that is read.
 const LARGEST_ROOT: u64 = 2048;
 
+/// COSE bytes of each root, with its version.
+type RootFiles = Vec<(u32, Vec<u8>)>;
+
 /// A project that nobody else changes while this value lives.
 #[derive(Debug)]
 pub struct Authority {
@@ -40,7 +43,7 @@ pub struct Authority {
     pub(crate) store: FolderStore,
     pub(crate) registry: Registry,
     pub(crate) epochs: EpochKeys,
-    roots: Vec<(u32, Vec<u8>)>,
+    roots: RootFiles,
     _lock: File,
 }
 
@@ -139,7 +142,7 @@ fn lock(path: &Path, observer: &dyn Observer) -> Result<File, AuthorityError> {
 }
 
 /// Reads `roots/1.cose` and those after it, each verified by itself and by the one before.
-fn read_roots(project: &Project) -> Result<(Root, Vec<(u32, Vec<u8>)>), AuthorityError> {
+fn read_roots(project: &Project) -> Result<(Root, RootFiles), AuthorityError> {
     let mut newest: Option<Root> = None;
     let mut all = Vec::new();
     for version in 1.. {

@@ -165,17 +165,14 @@ fn fill(folder: &Path, new: &NewProject, time: u64) -> Result<(), CreationError>
     ] {
         files::make_folder(&folder.join(name), secrecy)?;
     }
-    let public =
-        |name: &str, text: &[u8]| files::create(&folder.join(name), text, Secrecy::Public);
+    let public = |name: &str, text: &[u8]| files::create(&folder.join(name), text, Secrecy::Public);
     let digest = match &new.secure_boot {
         SecureBootSource::None => None,
         SecureBootSource::NewKey => {
             let key = SecureBootKey::create(&folder.join("keys/secure-boot.pem"))?;
             Some(key.digest())
         }
-        SecureBootSource::ExistingKey(path) => {
-            Some(SecureBootKey::load(path)?.digest())
-        }
+        SecureBootSource::ExistingKey(path) => Some(SecureBootKey::load(path)?.digest()),
     };
     for id in &new.chips {
         public(&table_name(*id), PARTITIONS.as_bytes())?;
@@ -187,6 +184,7 @@ fn fill(folder: &Path, new: &NewProject, time: u64) -> Result<(), CreationError>
         random().fill_bytes(id);
     }
     public(PROJECT_FILE, describe(new, product, ids, digest).as_bytes())?;
+    public("state/lock", b"")?;
     public(".gitignore", b"/keys/\n/ca/*.key\n/state/lock\n")?;
     let now = i64::try_from(time).unwrap_or(i64::MAX);
     development_ca::create(&folder.join("ca"), &new.name, now)?;

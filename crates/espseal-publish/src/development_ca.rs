@@ -39,8 +39,8 @@ pub fn create(folder: &Path, product_name: &str, now: i64) -> Result<(), CaError
     let ca = CertifiedIssuer::self_signed(params, ca_key).map_err(CaError::Certificate)?;
 
     let server_key = KeyPair::generate().map_err(CaError::Certificate)?;
-    let mut params = CertificateParams::new(vec!["localhost".into()])
-        .map_err(CaError::Certificate)?;
+    let mut params =
+        CertificateParams::new(vec!["localhost".into()]).map_err(CaError::Certificate)?;
     for address in [
         IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(Ipv6Addr::LOCALHOST),

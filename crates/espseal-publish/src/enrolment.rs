@@ -101,7 +101,10 @@ enum Kind {
     EspIdfRsa,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape serde asks for"
+)]
 fn is_false(value: &bool) -> bool {
     !value
 }
@@ -113,9 +116,8 @@ impl Device {
     /// [`EnrolmentError`] naming the field, what it holds and what belongs there.
     pub fn load(path: &Path, project: &Project) -> Result<Self, EnrolmentError> {
         let bytes = files::read(path, "a device record", LARGEST_RECORD)?;
-        let text = str::from_utf8(&bytes).map_err(|_| EnrolmentError::Text {
-            path: path.into(),
-        })?;
+        let text =
+            str::from_utf8(&bytes).map_err(|_| EnrolmentError::Text { path: path.into() })?;
         let file: File = toml::from_str(text).map_err(|cause| EnrolmentError::Syntax {
             path: path.into(),
             cause: Box::new(cause),
@@ -162,8 +164,7 @@ impl Device {
                     "encryption-key",
                     &wanted("encryption-key", &file.encryption_key)?,
                 )?;
-                let report =
-                    point(path, "report-key", &wanted("report-key", &file.report_key)?)?;
+                let report = point(path, "report-key", &wanted("report-key", &file.report_key)?)?;
                 if encryption == report {
                     return Err(EnrolmentError::SameKey { path: path.into() });
                 }
@@ -235,6 +236,16 @@ fn point(path: &Path, field: &'static str, text: &str) -> Result<PublicKeyBytes,
         })
 }
 
+/// Reads a PEM file with the RSA-3072 public key of an ESP-IDF device into canonical DER.
+///
+/// # Errors
+/// [`EnrolmentError`] saying what is wrong with the key.
+pub fn read_rsa_public_key(path: &Path) -> Result<Vec<u8>, EnrolmentError> {
+    let bytes = files::read(path, "an RSA public key in PEM", LARGEST_RECORD)?;
+    let text = str::from_utf8(&bytes).map_err(|_| EnrolmentError::Text { path: path.into() })?;
+    rsa_public_key(path, text)
+}
+
 /// Reads an RSA public key of exactly 3072 bits with exponent 65537 into canonical DER.
 fn rsa_public_key(path: &Path, text: &str) -> Result<Vec<u8>, EnrolmentError> {
     let unreadable = || EnrolmentError::RsaUnreadable { path: path.into() };
@@ -259,8 +270,7 @@ fn rsa_public_key(path: &Path, text: &str) -> Result<Vec<u8>, EnrolmentError> {
 
 /// Writes DER `SubjectPublicKeyInfo` as PEM (RFC 7468).
 fn to_pem(der: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] =
-        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut base64 = String::new();
     for group in der.chunks(3) {
         let byte = |index: usize| u32::from(group.get(index).copied().unwrap_or(0));
@@ -268,7 +278,11 @@ fn to_pem(der: &[u8]) -> String {
         for place in 0..4 {
             let digit = (word >> (18 - 6 * place)) & 63;
             let letter = ALPHABET.get(digit as usize).copied().unwrap_or(b'=');
-            base64.push(if place <= group.len() { letter.into() } else { '=' });
+            base64.push(if place <= group.len() {
+                letter.into()
+            } else {
+                '='
+            });
         }
     }
     let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");

@@ -83,10 +83,11 @@ impl EpochKeys {
         let newest = self.newest(group)?.max(current);
         let epoch = match newest {
             None => 1,
-            Some(newest) => newest.checked_add(1).ok_or(EpochError::Exhausted { group })?,
+            Some(newest) => newest
+                .checked_add(1)
+                .ok_or(EpochError::Exhausted { group })?,
         };
-        let shard_nibbles =
-            nibbles_for(recipients).ok_or(EpochError::TooManyDevices { group })?;
+        let shard_nibbles = nibbles_for(recipients).ok_or(EpochError::TooManyDevices { group })?;
         let key = EpochKey::generate(rng);
         let path = self.path(group, epoch);
         files::create(&path, key.expose_secret(), Secrecy::Private)?;

@@ -182,10 +182,7 @@ pub fn replace(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), FileEr
 /// [`FileError::Write`].
 pub fn append(path: &Path, line: &[u8]) -> Result<(), FileError> {
     let failed = |cause| write_failed(path, cause);
-    let mut file = OpenOptions::new()
-        .append(true)
-        .open(path)
-        .map_err(failed)?;
+    let mut file = OpenOptions::new().append(true).open(path).map_err(failed)?;
     file.write_all(line).map_err(failed)?;
     file.sync_all().map_err(failed)
 }

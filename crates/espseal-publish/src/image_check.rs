@@ -90,6 +90,7 @@ pub fn check_image(
             expected: fleet.chip.id,
         });
     }
+    let keys = check_signature(&path, &bytes, &layout, fleet)?;
     app_padding(&layout, fleet.chip.mmu_page_size).map_err(|cause| ImageRefused::Padding {
         path: path(),
         cause,
@@ -100,7 +101,6 @@ pub fn check_image(
             path: path(),
             cause,
         })?;
-    let keys = check_signature(&path, &bytes, &layout, fleet)?;
     let slot = fleet.smallest_slot();
     if bytes.len() as u64 > u64::from(slot) {
         return Err(ImageRefused::TooLarge {

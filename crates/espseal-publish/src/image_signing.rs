@@ -72,9 +72,7 @@ pub fn sign_image<S: RsaPssSigner<Error = KeyError>>(
     let mut bytes = image.get(..end).unwrap_or_default().to_vec();
     bytes.resize(end.saturating_add(room), 0);
     let length = match kind {
-        ImageKind::App => {
-            secure_pad_v2(&mut bytes, &layout, chip.mmu_page_size).map_err(failed)?
-        }
+        ImageKind::App => secure_pad_v2(&mut bytes, &layout, chip.mmu_page_size).map_err(failed)?,
         ImageKind::Bootloader => pad_to_sector(&mut bytes, end).map_err(failed)?,
     };
     bytes.truncate(length);
@@ -87,8 +85,8 @@ pub fn sign_image<S: RsaPssSigner<Error = KeyError>>(
     }
     let public = key.public_key();
     let signature = key.sign(&bytes)?;
-    let block = build_block(&public, &Digest::of(&bytes), &signature)
-        .map_err(|_| KeyError::Signing)?;
+    let block =
+        build_block(&public, &Digest::of(&bytes), &signature).map_err(|_| KeyError::Signing)?;
     let digest = block.key_digest();
     let sector = SignatureSector::encode([Some(SignatureBlock::Rsa(&block)), None, None]);
     bytes.extend_from_slice(&sector);

@@ -59,10 +59,9 @@ impl RoleKey {
             expected: "a P-256 private key",
         };
         let pair = match &read_private_key(path, "a P-256 private key in PEM")? {
-            PrivateKeyDer::Pkcs8(der) => EcdsaKeyPair::from_pkcs8(
-                &ECDSA_P256_SHA256_FIXED_SIGNING,
-                der.secret_pkcs8_der(),
-            ),
+            PrivateKeyDer::Pkcs8(der) => {
+                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der())
+            }
             PrivateKeyDer::Sec1(der) => EcdsaKeyPair::from_private_key_der(
                 &ECDSA_P256_SHA256_FIXED_SIGNING,
                 der.secret_sec1_der(),
@@ -205,17 +204,26 @@ mod tests {
         let public = write("public.pem", &p384.public_key_pem());
         assert!(matches!(RoleKey::load(&public), Err(KeyError::Pem { .. })));
         let missing = RoleKey::load(&folder.path().join("missing.pem"));
-        assert!(matches!(missing, Err(KeyError::File(FileError::Read { .. }))));
+        assert!(matches!(
+            missing,
+            Err(KeyError::File(FileError::Read { .. }))
+        ));
         let good = folder.path().join("good.pem");
         RoleKey::create(&good).unwrap();
         let taken = RoleKey::create(&good);
-        assert!(matches!(taken, Err(KeyError::File(FileError::Exists { .. }))));
+        assert!(matches!(
+            taken,
+            Err(KeyError::File(FileError::Exists { .. }))
+        ));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
             fs::set_permissions(&good, fs::Permissions::from_mode(0o644)).unwrap();
             let exposed = RoleKey::load(&good);
-            assert!(matches!(exposed, Err(KeyError::File(FileError::Exposed { .. }))));
+            assert!(matches!(
+                exposed,
+                Err(KeyError::File(FileError::Exposed { .. }))
+            ));
         }
     }
 }

@@ -4,7 +4,9 @@
 //! document is parsed and verified as a device would, so that nothing leaves that devices refuse.
 
 use espseal_crypto::cose::{verify_sign1, verify_threshold};
-use espseal_format::cose::{MAX_SIGNATURES, Role, Sign, Sign1, Signer, to_be_signed, to_be_signed1};
+use espseal_format::cose::{
+    MAX_SIGNATURES, Role, Sign, Sign1, Signer, to_be_signed, to_be_signed1,
+};
 use espseal_format::metadata::now::Now;
 use espseal_format::metadata::releases::Releases;
 use espseal_format::metadata::root::{MAX_KEYS, RoleKeys, Root};
@@ -90,9 +92,10 @@ pub fn next_root(
     setup: [&RoleSetup; 3],
 ) -> Result<Root, SigningError> {
     let mut next = first_root(old.product, lifetimes, time, setup)?;
-    next.version = old.version.checked_add(1).ok_or(SigningError::Exhausted {
-        role: Role::Root,
-    })?;
+    next.version = old
+        .version
+        .checked_add(1)
+        .ok_or(SigningError::Exhausted { role: Role::Root })?;
     next.max_time = next.max_time.max(old.max_time);
     for (role, before, after) in [
         (Role::Releases, &old.releases, &next.releases),

@@ -114,8 +114,7 @@ impl Authority {
 
         observer.begin(Stage::Sealing, 0);
         let sealed = seal(&mut random(), &image)?;
-        let (manifest, manifest_bytes) =
-            describe(&self.project, request, &image, &sealed, time)?;
+        let (manifest, manifest_bytes) = describe(&self.project, request, &image, &sealed, time)?;
         let manifest_digest = Digest::of(&manifest_bytes);
         stop_if_asked(observer)?;
 
@@ -149,10 +148,12 @@ impl Authority {
         }
         self.store_release(&sealed, &manifest_digest, &manifest_bytes)?;
 
-        let mut draft = visible.as_ref().map_or_else(Draft::default, |visible| Draft {
-            offers: visible.releases.offers.iter().cloned().collect(),
-            epochs: visible.releases.epochs.iter().cloned().collect(),
-        });
+        let mut draft = visible
+            .as_ref()
+            .map_or_else(Draft::default, |visible| Draft {
+                offers: visible.releases.offers.iter().cloned().collect(),
+                epochs: visible.releases.epochs.iter().cloned().collect(),
+            });
         let mut salt = Salt([0; 16]);
         random().fill_bytes(&mut salt.0);
         draft

@@ -101,7 +101,10 @@ impl ReleaseLog {
             }
             Err(error) => return Err(error.into()),
         };
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let whole = text
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
         let kept = text.get(..whole).unwrap_or_default();
         let events = kept
             .split(|byte| *byte == b'\n')

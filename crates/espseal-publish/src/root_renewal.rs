@@ -76,7 +76,12 @@ impl Authority {
             generation: 0,
         };
         let folder = self.project.file("keys");
-        let releases = change(&folder, Role::Releases, &self.root.releases, request.releases)?;
+        let releases = change(
+            &folder,
+            Role::Releases,
+            &self.root.releases,
+            request.releases,
+        )?;
         let now = change(&folder, Role::Now, &self.root.now, request.now)?;
         let lifetimes = &self.project.lifetimes;
         let next = next_root(&self.root, lifetimes, time, [&root, &releases, &now])?;
@@ -86,10 +91,7 @@ impl Authority {
         let document = sign_root(&mut self.log, &next, Some(&self.root), &signers)?;
         let name = format!("roots/{}.cose", next.version);
         files::create(&self.project.file(&name), &document.bytes, Secrecy::Public)?;
-        for (role, what) in [
-            (Role::Releases, request.releases),
-            (Role::Now, request.now),
-        ] {
+        for (role, what) in [(Role::Releases, request.releases), (Role::Now, request.now)] {
             if what == RoleChange::Replace {
                 take_over(&folder, role, self.root.version)?;
             }

@@ -31,11 +31,9 @@ impl SecureBootKey {
     /// # Errors
     /// [`KeyError::File`] when the name is taken or cannot be written, [`KeyError::Generation`].
     pub fn create(path: &Path) -> Result<Self, KeyError> {
-        let made = rcgen::KeyPair::generate_rsa_for(
-            &rcgen::PKCS_RSA_SHA256,
-            rcgen::RsaKeySize::_3072,
-        )
-        .map_err(|_| KeyError::Generation)?;
+        let made =
+            rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_3072)
+                .map_err(|_| KeyError::Generation)?;
         let text = Zeroizing::new(made.serialize_pem());
         files::create(path, text.as_bytes(), Secrecy::Private)?;
         Self::load(path)
@@ -98,12 +96,7 @@ impl RsaPssSigner for SecureBootKey {
     fn sign(&self, image: &[u8]) -> Result<[u8; RSA_LEN], KeyError> {
         let mut signature = [0; RSA_LEN];
         self.pair
-            .sign(
-                &RSA_PSS_SHA256,
-                &SystemRandom::new(),
-                image,
-                &mut signature,
-            )
+            .sign(&RSA_PSS_SHA256, &SystemRandom::new(), image, &mut signature)
             .map_err(|_| KeyError::Signing)?;
         Ok(signature)
     }

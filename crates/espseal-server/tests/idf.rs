@@ -1,4 +1,10 @@
 //! The path of unmodified ESP-IDF devices.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
 
 #[path = "support/site.rs"]
 mod support;

@@ -1,4 +1,10 @@
 //! Clients that take their time, too much or too many; starting and stopping.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
 
 #[path = "support/site.rs"]
 mod support;

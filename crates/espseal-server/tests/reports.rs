@@ -1,4 +1,10 @@
 //! Polls and signed reports.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
 
 #[path = "support/site.rs"]
 mod support;

@@ -1,5 +1,11 @@
 //! A signal stops the server the graceful way. Alone in its process, since the signal goes to all
 //! of it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
 
 #[path = "support/site.rs"]
 mod support;

@@ -17,8 +17,8 @@ use espseal_format::units::FlashOffset;
 
 pub(crate) use image::{Checks, Part, Refusal, verify_app};
 pub use log::{Level, Line, Log};
-pub(crate) use otadata::{RawEntry, active, read as read_otadata, write as write_otadata};
 pub(crate) use otadata::{INVALID, NEW, PENDING_VERIFY, VALID};
+pub(crate) use otadata::{RawEntry, active, read as read_otadata, write as write_otadata};
 pub use rom::RomRefusal;
 use second_stage::SecondStage;
 pub(crate) use signature::Trusted;
@@ -182,7 +182,12 @@ pub enum Decision {
 
 impl RunningApp {
     fn new(slot: AppSlot, part: Part, image_len: u32) -> Self {
-        Self { slot, offset: FlashOffset::new(part.offset), size: part.size, image_len }
+        Self {
+            slot,
+            offset: FlashOffset::new(part.offset),
+            size: part.size,
+            image_len,
+        }
     }
 }
 
@@ -215,15 +220,28 @@ pub(crate) fn boot(
 ) -> BootReport {
     let mut log = Log::default();
     let mut decisions = Vec::new();
-    let trusted = efuses.secure_boot_enabled().then(|| Trusted::from_efuses(efuses));
+    let trusted = efuses
+        .secure_boot_enabled()
+        .then(|| Trusted::from_efuses(efuses));
     let outcome = match rom::load_bootloader(bus, efuses.model(), trusted.as_ref(), &mut log) {
         Err(Refusal::PowerLost) => BootOutcome::PowerLost,
         Err(Refusal::Invalid) => BootOutcome::Failed(BootFailure::FlashUnreadable),
         Ok(Err(refusal)) => BootOutcome::Failed(BootFailure::Rom(refusal)),
         Ok(Ok(())) => {
             let (log, decisions) = (&mut log, &mut decisions);
-            SecondStage { bus, efuses, settings, log, decisions }.run()
+            SecondStage {
+                bus,
+                efuses,
+                settings,
+                log,
+                decisions,
+            }
+            .run()
         }
     };
-    BootReport { outcome, decisions, log }
+    BootReport {
+        outcome,
+        decisions,
+        log,
+    }
 }

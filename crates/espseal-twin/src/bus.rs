@@ -85,7 +85,8 @@ impl<'a> Bus<'a> {
         let Some(cipher) = self.cipher else {
             return self.flash.program(offset, data);
         };
-        if to_usize(offset.get()) % self.row != 0 || data.len() % self.row != 0 {
+        if !to_usize(offset.get()).is_multiple_of(self.row) || !data.len().is_multiple_of(self.row)
+        {
             return Err(NorError::Misaligned {
                 offset,
                 alignment: self.row,

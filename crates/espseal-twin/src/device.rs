@@ -50,7 +50,15 @@ impl VirtualDevice {
     pub fn new(flash: NorFlash, efuses: Efuses, settings: BootloaderSettings) -> Self {
         let power = flash.power().clone();
         let efuses = efuses.powered_by(power.clone());
-        Self { flash, efuses, settings, power, cipher: None, running: None, clock: None }
+        Self {
+            flash,
+            efuses,
+            settings,
+            power,
+            cipher: None,
+            running: None,
+            clock: None,
+        }
     }
 
     /// Switches the device on (again): restores power and boots.
@@ -133,7 +141,11 @@ impl VirtualDevice {
         let row = self.efuses.model().encryption_row;
         Some(Ports {
             flash: FlashPort(Bus::new(&mut self.flash, self.cipher.as_ref(), row)),
-            platform: PlatformPort { efuses: &self.efuses, running, clock: self.clock },
+            platform: PlatformPort {
+                efuses: &self.efuses,
+                running,
+                clock: self.clock,
+            },
         })
     }
 
@@ -150,7 +162,9 @@ impl VirtualDevice {
             FlashEncryption::Off => None,
             FlashEncryption::Development | FlashEncryption::Release => {
                 let config = self.efuses.flash_crypt_config();
-                self.efuses.flash_key().map(|key| FlashCipher::new(&key, config))
+                self.efuses
+                    .flash_key()
+                    .map(|key| FlashCipher::new(&key, config))
             }
         };
     }
@@ -163,7 +177,11 @@ impl Flash for FlashPort<'_> {
         self.0.read(at, buffer)
     }
 
-    fn replace_sector(&mut self, at: FlashOffset, data: &[u8; SECTOR_SIZE]) -> Result<(), NorError> {
+    fn replace_sector(
+        &mut self,
+        at: FlashOffset,
+        data: &[u8; SECTOR_SIZE],
+    ) -> Result<(), NorError> {
         self.0.replace_sector(at, data)
     }
 

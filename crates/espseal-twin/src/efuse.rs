@@ -12,6 +12,8 @@ mod meaning;
 mod reed_solomon;
 pub mod virt;
 
+use core::fmt;
+
 use espseal_format::chip::ChipId;
 use espseal_format::efuse::{Coding, EfuseMap, Field, KeyBlock, KeyPurpose, KeyRole};
 
@@ -23,8 +25,8 @@ use crate::power::{Grant, Power, PowerLost};
 /// Bytes of the largest eFuse block.
 pub const BLOCK_SIZE: usize = 32;
 
-/// The eFuses of one chip.
-#[derive(Clone, Debug)]
+/// The eFuses of one chip. Prints without its keys.
+#[derive(Clone)]
 pub struct Efuses {
     model: Model,
     blocks: Vec<[u8; BLOCK_SIZE]>,
@@ -283,6 +285,14 @@ impl Efuses {
         self.map()
             .field(name)
             .ok_or_else(|| EfuseError::NoSuchField(name.into()))
+    }
+}
+
+impl fmt::Debug for Efuses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Efuses")
+            .field("chip", &self.chip())
+            .finish_non_exhaustive()
     }
 }
 

@@ -10,6 +10,8 @@ mod burn;
 mod check;
 mod error;
 
+use core::fmt;
+
 use espseal_crypto::flash_encryption::{FlashCipher, FlashCryptConfig, FlashKey};
 use espseal_format::chip::ChipId;
 use espseal_format::partition_table::{Entry, PartitionTable, TABLE_LEN};
@@ -41,7 +43,7 @@ pub struct FactoryPlan<'a> {
 }
 
 /// How far a device is locked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Security<'a> {
     /// Nothing is burnt; flash is plain.
     Open,
@@ -56,8 +58,7 @@ pub enum Security<'a> {
     },
 }
 
-/// One device as it leaves the factory.
-#[derive(Debug)]
+/// One device as it leaves the factory. Prints without its contents.
 pub struct FactoryDevice {
     /// Contents of the whole flash chip.
     pub flash: Vec<u8>,
@@ -89,13 +90,25 @@ impl FactoryPlan<'_> {
         };
         let encrypted = cipher.as_ref();
         let model = self.model()?;
-        place(&mut flash, model.chip.bootloader_offset, self.bootloader, encrypted)?;
+        place(
+            &mut flash,
+            model.chip.bootloader_offset,
+            self.bootloader,
+            encrypted,
+        )?;
         let mut table = [0xFF; TABLE_LEN];
-        self.table.encode(&mut table).map_err(|_| FactoryError::TableFull)?;
+        self.table
+            .encode(&mut table)
+            .map_err(|_| FactoryError::TableFull)?;
         place(&mut flash, self.table_offset, &table, encrypted)?;
         if let Some(otadata) = self.table.otadata() {
             // Encrypted blank, not erased: erased flash would read as noise.
-            place(&mut flash, otadata.offset, &[0xFF; 2 * SECTOR_SIZE], encrypted)?;
+            place(
+                &mut flash,
+                otadata.offset,
+                &[0xFF; 2 * SECTOR_SIZE],
+                encrypted,
+            )?;
         }
         for (label, bytes) in self.contents {
             let entry = self.entry(label)?;
@@ -106,8 +119,27 @@ impl FactoryPlan<'_> {
     }
 
     fn entry(&self, label: &str) -> Result<&Entry, FactoryError> {
-        let missing = || FactoryError::NoSuchPartition { label: label.into() };
+        let missing = || FactoryError::NoSuchPartition {
+            label: label.into(),
+        };
         self.table.find_by_name(label).ok_or_else(missing)
+    }
+}
+
+impl fmt::Debug for Security<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("Open"),
+            Self::Release { .. } => f.write_str("Release"),
+        }
+    }
+}
+
+impl fmt::Debug for FactoryDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FactoryDevice")
+            .field("efuses", &self.efuses)
+            .finish_non_exhaustive()
     }
 }
 

@@ -20,7 +20,11 @@ impl FolderTransport {
     /// Uses the repository under `root`.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), answer: None, reports: Vec::new() }
+        Self {
+            root: root.into(),
+            answer: None,
+            reports: Vec::new(),
+        }
     }
 
     /// The folder.
@@ -39,7 +43,11 @@ impl FolderTransport {
 impl Transport for FolderTransport {
     type Error = FolderError;
 
-    fn open(&mut self, resource: Resource<'_>, range: Option<Range<u32>>) -> Result<(), FolderError> {
+    fn open(
+        &mut self,
+        resource: Resource<'_>,
+        range: Option<Range<u32>>,
+    ) -> Result<(), FolderError> {
         self.answer = None;
         let mut file = File::open(self.root.join(resource.path().as_str()))?;
         let range = range.map_or(0..u64::MAX, |range| range.start.into()..range.end.into());

@@ -99,19 +99,30 @@ impl HttpsClient {
         if let Some(range) = range {
             request = request.header("Range", range);
         }
-        Ok(Answer::new(request.call().map_err(HttpsError::unreachable)?))
+        Ok(Answer::new(
+            request.call().map_err(HttpsError::unreachable)?,
+        ))
     }
 
     fn post(&self, url: &str, body: &[u8]) -> Result<Answer, HttpsError> {
-        let request = self.agent.post(url).header("Content-Type", "application/octet-stream");
-        Ok(Answer::new(request.send(body).map_err(HttpsError::unreachable)?))
+        let request = self
+            .agent
+            .post(url)
+            .header("Content-Type", "application/octet-stream");
+        Ok(Answer::new(
+            request.send(body).map_err(HttpsError::unreachable)?,
+        ))
     }
 }
 
 impl Answer {
     fn new(response: Response<Body>) -> Self {
         let header = |name: HeaderName| {
-            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+            response
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
         };
         let total = |range: String| range.rsplit_once('/')?.1.parse().ok();
         Self {
@@ -147,7 +158,11 @@ impl HttpsTransport {
             return Err(HttpsError::NotHttps(base.into()));
         }
         let base = format!("{}/", base.trim_end_matches('/'));
-        Ok(Self { client, base, answer: None })
+        Ok(Self {
+            client,
+            base,
+            answer: None,
+        })
     }
 
     /// Takes an answer whose status is as expected; an answer to a range is cut to its length.
@@ -166,7 +181,11 @@ impl HttpsTransport {
 impl Transport for HttpsTransport {
     type Error = HttpsError;
 
-    fn open(&mut self, resource: Resource<'_>, range: Option<Range<u32>>) -> Result<(), HttpsError> {
+    fn open(
+        &mut self,
+        resource: Resource<'_>,
+        range: Option<Range<u32>>,
+    ) -> Result<(), HttpsError> {
         self.answer = None;
         let url = format!("{}{}", self.base, resource.path().as_str());
         let Some(range) = range else {
@@ -178,7 +197,11 @@ impl Transport for HttpsTransport {
         let answer = self.client.download(Method::Get, &url, Some(&header))?;
         // A server that ignores the range answers 200 from byte 0.
         let whole = range.start == 0;
-        self.accept(answer, if whole { &[200, 206] } else { &[206] }, length.into())
+        self.accept(
+            answer,
+            if whole { &[200, 206] } else { &[206] },
+            length.into(),
+        )
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, HttpsError> {
@@ -196,7 +219,9 @@ impl Transport for HttpsTransport {
 
     fn post_report(&mut self, report: &[u8]) -> Result<(), HttpsError> {
         self.answer = None;
-        let answer = self.client.post(&format!("{}v1/report", self.base), report)?;
+        let answer = self
+            .client
+            .post(&format!("{}v1/report", self.base), report)?;
         self.accept(answer, &[200, 204], 0)
     }
 }
@@ -237,7 +262,9 @@ impl TransportFault for HttpsError {
             Self::NotFound => TransportFaultKind::NotFound,
             Self::Refused(status) => TransportFaultKind::Refused { status: *status },
             Self::Interrupted(_) => TransportFaultKind::Interrupted,
-            Self::Roots | Self::NotHttps(_) | Self::Unreachable(_) => TransportFaultKind::Unreachable,
+            Self::Roots | Self::NotHttps(_) | Self::Unreachable(_) => {
+                TransportFaultKind::Unreachable
+            }
         }
     }
 }

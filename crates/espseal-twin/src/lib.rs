@@ -3,6 +3,7 @@
 //! It exists to rehearse what cannot be undone, and to cut the power where no bench can.
 //!
 //! * [`device`]: a whole device, and the ports that the agent runs on.
+//! * [`lifecycle`]: boot, update, restart, confirm.
 //! * [`factory`]: what a factory writes and burns.
 //! * [`boot`]: what boots, and why.
 //! * [`power`], [`nor`], [`efuse`], [`bus`], [`chip`]: the hardware.
@@ -18,6 +19,7 @@ pub mod factory;
 pub mod folder;
 pub mod https;
 pub mod idf;
+pub mod lifecycle;
 pub mod nor;
 pub mod power;
 pub mod recording;

@@ -6,6 +6,7 @@
 //! Source: the instruction sets of common SPI NOR chips (page program, 4 KB sector erase, block
 //! protection), and ESP-IDF `esp_flash_err.h` for error numbers.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
@@ -14,8 +15,7 @@ use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 
 use crate::power::{Grant, Power, PowerLost};
 
-/// A NOR flash chip.
-#[derive(Debug)]
+/// A NOR flash chip. Prints without its contents.
 pub struct NorFlash {
     cells: Vec<u8>,
     file: Option<File>,
@@ -48,7 +48,10 @@ impl NorFlash {
     /// # Errors
     /// [`NorError::Geometry`] unless the size is a multiple of a sector, up to 16 MB.
     pub fn from_bytes(cells: Vec<u8>) -> Result<Self, NorError> {
-        if cells.is_empty() || cells.len() % SECTOR_SIZE != 0 || cells.len() > Self::MAX_SIZE {
+        if cells.is_empty()
+            || !cells.len().is_multiple_of(SECTOR_SIZE)
+            || cells.len() > Self::MAX_SIZE
+        {
             return Err(NorError::Geometry { size: cells.len() });
         }
         Ok(Self {
@@ -182,6 +185,16 @@ impl NorFlash {
                 length,
                 size: self.cells.len(),
             })
+    }
+}
+
+impl fmt::Debug for NorFlash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("NorFlash");
+        shown
+            .field("size", &self.cells.len())
+            .field("protection", &self.protection);
+        shown.finish_non_exhaustive()
     }
 }
 

@@ -30,7 +30,10 @@ pub struct Exchange {
 impl<T> Recording<T> {
     /// Starts recording.
     pub const fn new(inner: T) -> Self {
-        Self { inner, exchanges: Vec::new() }
+        Self {
+            inner,
+            exchanges: Vec::new(),
+        }
     }
 
     /// The requests so far.
@@ -42,7 +45,10 @@ impl<T> Recording<T> {
     /// Every byte that crossed, in order.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
-        self.exchanges.iter().flat_map(|one| [&one.sent[..], &one.received[..]].concat()).collect()
+        self.exchanges
+            .iter()
+            .flat_map(|one| [&one.sent[..], &one.received[..]].concat())
+            .collect()
     }
 
     /// The wrapped transport.
@@ -57,7 +63,12 @@ impl<T> Recording<T> {
 
     fn begin(&mut self, path: &str, range: Option<Range<u32>>, sent: &[u8]) {
         let (path, sent) = (path.into(), sent.into());
-        self.exchanges.push(Exchange { path, range, sent, received: Vec::new() });
+        self.exchanges.push(Exchange {
+            path,
+            range,
+            sent,
+            received: Vec::new(),
+        });
     }
 }
 

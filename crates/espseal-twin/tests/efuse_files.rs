@@ -1,4 +1,10 @@
 //! eFuse files, byte for byte against Espressif's espefuse.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking, and its numbers are small"
+)]
 
 use std::path::Path;
 

@@ -14,6 +14,7 @@ pub(crate) struct Answer {
     text: String,
     listing: String,
     json: Value,
+    exit: Exit,
 }
 
 impl Answer {
@@ -23,6 +24,7 @@ impl Answer {
             text: String::new(),
             listing: String::new(),
             json,
+            exit: Exit::Done,
         }
     }
 
@@ -39,6 +41,12 @@ impl Answer {
         self
     }
 
+    /// Makes it the answer of a check that said no.
+    pub(crate) fn refused(mut self) -> Self {
+        self.exit = Exit::Refused;
+        self
+    }
+
     /// Prints the answer.
     pub(crate) fn print(self, json: bool) -> ExitCode {
         let mut out = std::io::stdout().lock();
@@ -50,7 +58,7 @@ impl Answer {
                 write!(out, "{}", self.listing)
             }
         };
-        Exit::Done.into()
+        self.exit.into()
     }
 }
 

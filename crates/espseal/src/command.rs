@@ -1,11 +1,13 @@
 //! The verbs: one file each, one line each in [`Command`] and in [`Command::run`].
 
+mod demo;
 mod device;
 mod init;
 mod now;
 mod publish;
 mod rollout;
 mod root;
+mod seal;
 mod serve;
 mod sign;
 mod verify;
@@ -19,6 +21,7 @@ use crate::cli::{Context, Outcome};
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(demo::Demo),
     Init(init::Init),
     #[command(subcommand)]
     Device(device::Device),
@@ -28,6 +31,7 @@ pub(crate) enum Command {
     Rollout(rollout::Rollout),
     Now(now::Now),
     Root(root::Root),
+    Seal(seal::Seal),
     Serve(serve::Serve),
 }
 
@@ -35,6 +39,7 @@ impl Command {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Outcome {
         match self {
+            Self::Demo(verb) => verb.run(context),
             Self::Init(verb) => verb.run(context),
             Self::Device(verb) => verb.run(context),
             Self::Sign(verb) => verb.run(context),
@@ -43,6 +48,7 @@ impl Command {
             Self::Rollout(verb) => verb.run(context),
             Self::Now(verb) => verb.run(context),
             Self::Root(verb) => verb.run(context),
+            Self::Seal(verb) => verb.run(),
             Self::Serve(verb) => verb.run(context),
         }
     }
@@ -60,4 +66,13 @@ fn ppm(text: &str) -> Result<Ppm, String> {
         .ok()
         .and_then(Ppm::new)
         .ok_or_else(|| "expected millionths of the devices, 0 to 1000000".into())
+}
+
+/// Reads a number, decimal or with 0x.
+fn number(text: &str) -> Result<u32, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| "expected a number such as 0x9000".into())
 }

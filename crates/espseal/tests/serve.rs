@@ -1,4 +1,10 @@
 //! `espseal serve` as a process: defaults, exit codes, one sentence for each mistake, signals.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -229,16 +229,13 @@ fn app_with_data(length: usize, elf_sha256: &str) -> Vec<u8> {
     let mut bytes = APP[..0x128].to_vec();
     bytes[0xB0..0xD0].copy_from_slice(&Digest::from_hex(elf_sha256).unwrap().0);
     bytes[0x124..0x128].copy_from_slice(&u32::try_from(length).unwrap().to_le_bytes());
-    bytes.resize(0x128 + length, 0x11);
+    let filler = vec![0x11; length];
+    bytes.extend_from_slice(&filler);
     bytes.extend_from_slice(&APP[0x148..0x158]);
-    let data = [
-        &bytes[0x20..0x120],
-        &bytes[0x128..0x128 + length],
-        &APP[0x150..0x158],
-    ]
-    .concat();
+    let data = [&bytes[0x20..0x120], &filler, &APP[0x150..0x158]].concat();
     let checksum = data.iter().fold(CHECKSUM_SEED, |sum, byte| sum ^ byte);
-    bytes.resize((bytes.len() + 1).next_multiple_of(16), 0);
+    bytes.push(0);
+    bytes.resize(bytes.len().next_multiple_of(16), 0);
     *bytes.last_mut().unwrap() = checksum;
     let digest = Digest::of(&bytes);
     bytes.extend_from_slice(&digest.0);

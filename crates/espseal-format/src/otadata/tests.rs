@@ -29,7 +29,7 @@ fn flipping_any_bit_of_sequence_or_crc_is_noticed_and_other_bits_are_not_covered
     for bit in 0..ENTRY_LEN * 8 {
         let mut bytes = good;
         bytes[bit / 8] ^= 1 << (bit % 8);
-        let covered = bit < 32 || bit >= 28 * 8;
+        let covered = !(32..28 * 8).contains(&bit);
         assert_eq!(OtadataEntry::parse(&bytes).is_err(), covered, "bit {bit}");
     }
 }

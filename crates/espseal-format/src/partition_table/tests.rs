@@ -141,6 +141,38 @@ fn encryption_follows_esp_idf_and_not_the_flag_alone() {
 }
 
 #[test]
+fn binary_tables_are_verified_too_where_csv_could_not_put_a_partition() {
+    let good = PartitionTable::parse(QUIRKS).unwrap();
+    let moved = |index: usize, offset| {
+        let mut table = good.clone();
+        table.entries[index].offset = FlashOffset::new(offset);
+        table.verify(DEFAULT_OFFSET)
+    };
+    let label = |index: usize| good.entries[index].label;
+    let below = |index, offset| VerifyError::BelowTable {
+        label: label(index),
+        offset: FlashOffset::new(offset),
+        free_from: FlashOffset::new(0x9000),
+    };
+    assert_eq!(moved(0, 0x8000), Err(below(0, 0x8000)));
+    assert_eq!(moved(6, 0), Err(below(6, 0)));
+    assert_eq!(
+        moved(1, 0xE000),
+        Err(VerifyError::Overlap {
+            first: label(0),
+            second: label(1),
+            offset: FlashOffset::new(0xE000)
+        })
+    );
+    assert_eq!(
+        moved(10, 0xFFFF_0000),
+        Err(VerifyError::TooLong { label: label(10) })
+    );
+    let with_bootloader = PartitionTable::parse(BOOTLOADER).unwrap();
+    assert_eq!(with_bootloader.verify(FlashOffset::new(0x9000)), Ok(()));
+}
+
+#[test]
 fn slots_are_listed_by_number_up_to_a_gap() {
     let mut table = PartitionTable::default();
     for slot in [1, 0, 3] {

@@ -252,6 +252,23 @@ fn now_expires_after_it_was_signed_and_names_a_root() {
 }
 
 #[test]
+fn hold_narrows_its_own_offer_and_never_widens_it() {
+    let releases = Releases::parse(vector!("releases.cbor")).unwrap();
+    let share = |seq, ppm| {
+        let mut tree = Item::parse(vector!("now.cbor"));
+        *tree.at(&[7, 0, 2]) = number(seq);
+        *tree.at(&[7, 0, 3]) = number(ppm);
+        let now = Now::parse(&tree.encode()).unwrap();
+        now.effective_ppm(&releases.offers[2]).get()
+    };
+    // The offer is seq 42 to 50,000 ppm.
+    assert_eq!(share(42, 0), 0);
+    assert_eq!(share(42, 49_999), 49_999);
+    assert_eq!(share(42, 1_000_000), 50_000);
+    assert_eq!(share(41, 0), 50_000);
+}
+
+#[test]
 fn lengths_and_pages_of_a_manifest_agree() {
     let manifest = |path, item| refusal(Manifest::parse, vector!("manifest.cbor"), path, item);
     let field = "component.plaintext-length";

@@ -186,9 +186,7 @@ impl Authority {
             self.project
                 .channels
                 .iter()
-                .any(|channel| {
-                    channel.name == offer.channel && channel.chips.contains(&offer.chip)
-                })
+                .any(|channel| channel.name == offer.channel && channel.chips.contains(&offer.chip))
         });
         offers.sort_by_key(|offer| offer.seq);
         observer.begin(Stage::Signing, 0);
@@ -203,9 +201,7 @@ impl Authority {
             };
             self.log.assign(place, offer.manifest)?;
         }
-        offers.sort_by(|a, b| {
-            (&a.channel, a.chip.to_u16()).cmp(&(&b.channel, b.chip.to_u16()))
-        });
+        offers.sort_by(|a, b| (&a.channel, a.chip.to_u16()).cmp(&(&b.channel, b.chip.to_u16())));
         let mut epochs = draft.epochs;
         epochs.retain(|epoch| {
             self.project

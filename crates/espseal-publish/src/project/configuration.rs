@@ -7,9 +7,7 @@ use espseal_format::partition_table::PartitionTable;
 use espseal_format::units::{ChannelName, Digest, FlashOffset, Product};
 use serde::Deserialize;
 
-use super::{
-    Channel, Fleet, LARGEST_TEXT, Lifetimes, MOST_OFFERS, Project, ProjectError, names,
-};
+use super::{Channel, Fleet, LARGEST_TEXT, Lifetimes, MOST_OFFERS, Project, ProjectError, names};
 use crate::files;
 
 /// Seconds in an hour.
@@ -80,7 +78,11 @@ pub(super) fn parse(folder: &Path, path: &Path, bytes: &[u8]) -> Result<Project,
         return Err(check.value("format", file.format, "1, the only one this espseal reads"));
     }
     if !file.base_url.starts_with("https://") {
-        return Err(check.value("base-url", &file.base_url, "a URL that starts with https://"));
+        return Err(check.value(
+            "base-url",
+            &file.base_url,
+            "a URL that starts with https://",
+        ));
     }
     let fleets = file
         .chip
@@ -187,7 +189,11 @@ impl Check<'_> {
 
     fn channel(&self, fleets: &[Fleet], file: &FileChannel) -> Result<Channel, ProjectError> {
         let name = ChannelName::new(&file.name).ok_or_else(|| {
-            self.value("channel.name", &file.name, "1 to 24 characters of [a-z0-9-]")
+            self.value(
+                "channel.name",
+                &file.name,
+                "1 to 24 characters of [a-z0-9-]",
+            )
         })?;
         let chips = file
             .chips
@@ -238,19 +244,14 @@ impl Check<'_> {
     }
 }
 
-fn read_partitions(
-    folder: &Path,
-    file: &FileChip,
-) -> Result<PartitionTable, ProjectError> {
+fn read_partitions(folder: &Path, file: &FileChip) -> Result<PartitionTable, ProjectError> {
     let path = folder.join(&file.partition_table);
     let bytes = files::read(&path, "a partition table in CSV", LARGEST_TEXT)?;
     let text = str::from_utf8(&bytes).map_err(|_| ProjectError::Text { path: path.clone() })?;
-    let table =
-        PartitionTable::parse_csv(text, FlashOffset::new(file.partition_table_offset)).map_err(|cause| {
-            ProjectError::PartitionTable {
-                path: path.clone(),
-                cause,
-            }
+    let table = PartitionTable::parse_csv(text, FlashOffset::new(file.partition_table_offset))
+        .map_err(|cause| ProjectError::PartitionTable {
+            path: path.clone(),
+            cause,
         })?;
     let found = table.app_slots().len();
     if found < 2 {

@@ -52,7 +52,10 @@ pub(super) fn fill(
     let manifest = Digest::of(exhibit.manifest_bytes);
     store.put(&Resource::Body(&sealed.digest).path(), &sealed.body)?;
     store.put(&Resource::Pages(&sealed.digest).path(), &sealed.pages)?;
-    store.put(&Resource::Manifest(&manifest).path(), exhibit.manifest_bytes)?;
+    store.put(
+        &Resource::Manifest(&manifest).path(),
+        exhibit.manifest_bytes,
+    )?;
     let epoch = wrap(&store, exhibit, device)?;
 
     let mut log = ReleaseLog::create(&folder.join("releases.log"))?;

@@ -287,13 +287,8 @@ struct Player<'a> {
 }
 
 /// The agent as the virtual device runs it.
-type TwinAgent<'a> = Agent<
-    'a,
-    FlashPort<'a>,
-    FolderTransport,
-    &'a mut SoftwareDeviceKey,
-    PlatformPort<'a>,
->;
+type TwinAgent<'a> =
+    Agent<'a, FlashPort<'a>, FolderTransport, &'a mut SoftwareDeviceKey, PlatformPort<'a>>;
 
 impl Player<'_> {
     fn act<A>(

@@ -31,12 +31,11 @@ impl Authority {
         observer: &dyn Observer,
     ) -> Result<Epoch, AuthorityError> {
         let current = visible.and_then(|visible| visible.releases.epoch(channel.group));
-        let open = match (current, visible) {
-            (Some(current), Some(visible))
+        let open = match current {
+            Some(current)
                 if self.agents(channel).len() > FRESH_EPOCH_UP_TO
                     && !self.reaches_revoked(channel, current)? =>
             {
-                let _ = visible;
                 self.epochs.open(current)?
             }
             _ => self.next_epoch(channel, visible, observer)?,
@@ -165,11 +164,7 @@ impl Authority {
     }
 
     /// Whether the current epoch's shards still hold the key for a revoked device.
-    fn reaches_revoked(
-        &self,
-        channel: &Channel,
-        current: &Epoch,
-    ) -> Result<bool, AuthorityError> {
+    fn reaches_revoked(&self, channel: &Channel, current: &Epoch) -> Result<bool, AuthorityError> {
         for device in self.registry.devices() {
             if device.standing == Standing::Revoked && device.channel == channel.name {
                 let shard = self.store.get(&shard_path(current, &device.id))?;
@@ -188,7 +183,11 @@ impl Authority {
         body: &Digest,
         key: &ContentKey,
     ) -> Result<(), AuthorityError> {
-        let Epoch { group, epoch: number, .. } = epoch.signed;
+        let Epoch {
+            group,
+            epoch: number,
+            ..
+        } = epoch.signed;
         let wrap = epoch
             .key
             .kek(&self.project.product, group, number, body)

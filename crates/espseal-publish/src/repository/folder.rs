@@ -33,9 +33,8 @@ impl FolderStore {
         let allowed = |byte: u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
         };
-        let sound = |name: &str| {
-            !name.is_empty() && !name.starts_with('.') && name.bytes().all(allowed)
-        };
+        let sound =
+            |name: &str| !name.is_empty() && !name.starts_with('.') && name.bytes().all(allowed);
         if path.split('/').all(sound) {
             return Ok(self.root.join(path));
         }
@@ -140,7 +139,9 @@ mod tests {
     fn paths_stay_inside_the_repository() {
         let folder = tempfile::tempdir().unwrap();
         let store = FolderStore::open(folder.path()).unwrap();
-        for path in ["../out", "/etc/x", "a//b", "", "a/..", "a\\b", ".hidden", "A"] {
+        for path in [
+            "../out", "/etc/x", "a//b", "", "a/..", "a\\b", ".hidden", "A",
+        ] {
             let refused = store.put(path, b"x");
             assert!(matches!(refused, Err(StoreError::Path { .. })), "{path}");
         }

@@ -197,3 +197,36 @@ impl Drop for Piece {
         self.home.give_back(std::mem::take(&mut self.bytes));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_shorter_than_said_is_an_error_and_not_an_end() {
+        let mut body = FileBody::new(
+            Bytes::new(),
+            tempfile::tempfile().unwrap(),
+            0..1,
+            &Arc::default(),
+        );
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let frame = runtime.block_on(std::future::poll_fn(|cx| {
+            Pin::new(&mut body).poll_frame(cx)
+        }));
+        let error = frame.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn buffers_are_used_again_and_the_rest_is_freed() {
+        let buffers = Arc::new(Buffers::default());
+        let pieces: Vec<_> = (0..SPARE_BUFFERS + 9).map(|_| buffers.take(1)).collect();
+        drop(pieces);
+        assert_eq!(buffers.spare.lock().unwrap().len(), SPARE_BUFFERS);
+        let _piece = buffers.take(1);
+        assert_eq!(buffers.spare.lock().unwrap().len(), SPARE_BUFFERS - 1);
+    }
+}

@@ -1,4 +1,10 @@
 //! A repository in a temporary folder, a running server before it, and a TLS client.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::fs;

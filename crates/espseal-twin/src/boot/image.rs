@@ -63,7 +63,14 @@ pub(crate) fn verify_app(
     checks: &Checks<'_>,
     log: &mut Log,
 ) -> Result<u32, Refusal> {
-    let mut walk = Walk { bus, log, part, at: part.offset, hasher: Sha256::new(), sum: 0xEF };
+    let mut walk = Walk {
+        bus,
+        log,
+        part,
+        at: part.offset,
+        hasher: Sha256::new(),
+        sum: 0xEF,
+    };
     let header = walk.header(checks)?;
     for index in 0..header.segments {
         walk.segment(index, checks)?;
@@ -111,7 +118,10 @@ impl Walk<'_, '_> {
         let (chip, min, max) = (word(12), word(15), word(17));
         let (own, revision) = (checks.model.chip.id.to_u16(), checks.revision);
         if chip != own {
-            return self.fail("boot_comm", format!("mismatch chip ID, expected {own}, found {chip}"));
+            return self.fail(
+                "boot_comm",
+                format!("mismatch chip ID, expected {own}, found {chip}"),
+            );
         }
         let limit = match () {
             () if revision < min => Some((">=", min)),
@@ -130,9 +140,15 @@ impl Walk<'_, '_> {
         }
         if segments > MAX_SEGMENTS {
             let at = self.part.offset;
-            return self.fail(TAG, format!("image at {at:#x} segment count {segments} exceeds max {MAX_SEGMENTS}"));
+            return self.fail(
+                TAG,
+                format!("image at {at:#x} segment count {segments} exceeds max {MAX_SEGMENTS}"),
+            );
         }
-        Ok(Header { segments, hash_appended: hash_appended != 0 })
+        Ok(Header {
+            segments,
+            hash_appended: hash_appended != 0,
+        })
     }
 
     fn segment(&mut self, index: u8, checks: &Checks<'_>) -> Result<(), Refusal> {
@@ -150,18 +166,26 @@ impl Walk<'_, '_> {
         }
         let (mapped, at) = (checks.model.chip.is_mapped(load), self.at);
         if mapped && at % MMU_PAGE != load % MMU_PAGE {
-            let text = format!("Segment {index} load address {load:#010x}, doesn't match data {at:#010x}");
+            let text =
+                format!("Segment {index} load address {load:#010x}, doesn't match data {at:#010x}");
             return self.fail(TAG, text);
         }
         let loaded = !mapped && load >= 0x1000_0000;
-        let action = if loaded { "load" } else if mapped { "map" } else { "" };
+        let action = if loaded {
+            "load"
+        } else if mapped {
+            "map"
+        } else {
+            ""
+        };
         self.log.info(
             TAG,
             format!("segment {index}: paddr={at:08x} vaddr={load:08x} size={length:05x}h ({length:6}) {action}"),
         );
         if loaded && length > 0 && !checks.model.is_loadable(load, length) {
             let end = load.wrapping_add(length);
-            let text = format!("Segment {index} {load:#010x}-{end:#010x} invalid: bad load address range");
+            let text =
+                format!("Segment {index} {load:#010x}-{end:#010x} invalid: bad load address range");
             return self.fail(TAG, text);
         }
         let mut left = length;
@@ -182,7 +206,10 @@ impl Walk<'_, '_> {
         self.hasher.update(&padding);
         let (stored, sum) = (padding.last().copied().unwrap_or(0), self.sum);
         if stored != sum {
-            return self.fail(TAG, format!("Checksum failed. Calculated {sum:#x} read {stored:#x}"));
+            return self.fail(
+                TAG,
+                format!("Checksum failed. Calculated {sum:#x} read {stored:#x}"),
+            );
         }
         Ok(())
     }
@@ -197,7 +224,10 @@ impl Walk<'_, '_> {
         };
         if full > self.part.size {
             let size = self.part.size;
-            return self.fail(TAG, format!("Image length {full} doesn't fit in partition length {size}"));
+            return self.fail(
+                TAG,
+                format!("Image length {full} doesn't fit in partition length {size}"),
+            );
         }
         Ok(end)
     }
@@ -227,8 +257,10 @@ impl Walk<'_, '_> {
         let digest = Digest(self.hasher.clone().finalize().into());
         let block = self.take_vec(sector())?;
         if signature::verify_app(&block, &digest, trusted, self.log).is_err() {
-            self.log.error(TAG, "Secure boot signature verification failed");
-            self.log.info(TAG, "Calculating simple hash to check for corruption...");
+            self.log
+                .error(TAG, "Secure boot signature verification failed");
+            self.log
+                .info(TAG, "Calculating simple hash to check for corruption...");
             let text = match simple {
                 Some(true) => "image valid, signature bad",
                 Some(false) | None => "image corrupted on flash",
@@ -254,7 +286,10 @@ impl Walk<'_, '_> {
     fn read(&mut self, bytes: &mut [u8]) -> Result<(), Refusal> {
         let result = self.bus.read(FlashOffset::new(self.at), bytes);
         if let Err(NorError::OutOfBounds { offset, .. }) = &result {
-            self.log.error(TAG, format!("bootloader_flash_read failed at {:#010x}", offset.get()));
+            self.log.error(
+                TAG,
+                format!("bootloader_flash_read failed at {:#010x}", offset.get()),
+            );
         }
         result?;
         self.at = u32::try_from(bytes.len())

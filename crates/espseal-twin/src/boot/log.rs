@@ -42,7 +42,11 @@ impl Log {
     }
 
     pub(crate) fn rom(&mut self, text: impl Into<String>) {
-        self.0.push(Line { level: None, tag: "", text: text.into() });
+        self.0.push(Line {
+            level: None,
+            tag: "",
+            text: text.into(),
+        });
     }
 
     pub(crate) fn error(&mut self, tag: &'static str, text: impl Into<String>) {
@@ -58,7 +62,11 @@ impl Log {
     }
 
     fn push(&mut self, level: Level, tag: &'static str, text: String) {
-        self.0.push(Line { level: Some(level), tag, text });
+        self.0.push(Line {
+            level: Some(level),
+            tag,
+            text,
+        });
     }
 }
 

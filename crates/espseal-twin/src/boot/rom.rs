@@ -51,7 +51,10 @@ pub(crate) fn load_bootloader(
         let mut segment = [0; 8];
         bus.read(offset(start, at), &mut segment)?;
         let [a, b, c, d, e, f, g, h] = segment;
-        let (load, length) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+        let (load, length) = (
+            u32::from_le_bytes([a, b, c, d]),
+            u32::from_le_bytes([e, f, g, h]),
+        );
         at = at.saturating_add(8);
         if length > MAX_BOOTLOADER {
             log.rom(format!("invalid segment length 0x{length:08x}"));
@@ -67,20 +70,35 @@ pub(crate) fn load_bootloader(
     let mut stored = [0];
     bus.read(offset(start, at.saturating_sub(1)), &mut stored)?;
     if stored != [sum] {
-        log.rom(format!("csum err:{:#x}!={sum:#x}", stored.first().copied().unwrap_or(0)));
+        log.rom(format!(
+            "csum err:{:#x}!={sum:#x}",
+            stored.first().copied().unwrap_or(0)
+        ));
         return Ok(Err(RomRefusal::Checksum));
     }
-    let Some(trusted) = trusted else { return Ok(Ok(())) };
+    let Some(trusted) = trusted else {
+        return Ok(Ok(()));
+    };
     at = at.saturating_add(if hash_appended == 1 { 32 } else { 0 });
-    let mut signed = vec![0; usize::try_from(at).unwrap_or(0).next_multiple_of(SECTOR_SIZE)];
+    let mut signed = vec![
+        0;
+        usize::try_from(at)
+            .unwrap_or(0)
+            .next_multiple_of(SECTOR_SIZE)
+    ];
     bus.read(start, &mut signed)?;
     let digest = Digest(Sha256::digest(&signed).into());
     let mut sector = vec![0; SECTOR_SIZE];
-    bus.read(offset(start, u32::try_from(signed.len()).unwrap_or(u32::MAX)), &mut sector)?;
+    bus.read(
+        offset(start, u32::try_from(signed.len()).unwrap_or(u32::MAX)),
+        &mut sector,
+    )?;
     let verdict = signature::verify_bootloader(&sector, &digest, trusted, log);
     Ok(verdict.map_err(|_| RomRefusal::NotSigned))
 }
 
 fn offset(start: FlashOffset, skip: u32) -> FlashOffset {
-    start.checked_add(skip).unwrap_or(FlashOffset::new(u32::MAX))
+    start
+        .checked_add(skip)
+        .unwrap_or(FlashOffset::new(u32::MAX))
 }

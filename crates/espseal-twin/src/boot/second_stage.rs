@@ -53,13 +53,15 @@ impl SecondStage<'_, '_> {
             return Ok(BootOutcome::Failed(BootFailure::OtadataUnreadable));
         };
         let Some(app) = self.load_boot_image(&table, &selection)? else {
-            self.log.error(TAG, "No bootable app partitions in the partition table");
+            self.log
+                .error(TAG, "No bootable app partitions in the partition table");
             return Ok(BootOutcome::Failed(BootFailure::NoBootableApp));
         };
         if self.settings.secure_boot == SecureBootSupport::CompiledIn
             && !self.efuses.secure_boot_enabled()
         {
-            self.log.info("secure_boot_v2", "enabling secure boot v2...");
+            self.log
+                .info("secure_boot_v2", "enabling secure boot v2...");
             self.log.error(
                 "secure_boot_v2",
                 "secure boot is not enabled, and SECURE_BOOT_REQUIRE_ALREADY_ENABLED is set, refusing to boot.",
@@ -75,13 +77,19 @@ impl SecondStage<'_, '_> {
         let offset = self.efuses.model().chip.bootloader_offset;
         self.bus.read(offset, &mut header)?;
         let [.., size] = header;
-        Ok(0x10_0000_u32.checked_shl(u32::from(size >> 4)).unwrap_or(u32::MAX))
+        Ok(0x10_0000_u32
+            .checked_shl(u32::from(size >> 4))
+            .unwrap_or(u32::MAX))
     }
 
     /// Selects where to start, and moves the rollback states on; `None` when it cannot.
     fn select(&mut self, table: &Table) -> Result<Option<Selection>, Refusal> {
         let Some(part) = table.otadata else {
-            return Ok(Some(Selection { index: FACTORY, initial: false, otadata: None }));
+            return Ok(Some(Selection {
+                index: FACTORY,
+                initial: false,
+                otadata: None,
+            }));
         };
         if part.size < 0x2000 {
             let size = part.size;
@@ -96,7 +104,11 @@ impl SecondStage<'_, '_> {
                 self.abort_if_pending(at, index, &mut entries)?;
             }
         }
-        let mut selection = Selection { index: FACTORY, initial: false, otadata: Some(at) };
+        let mut selection = Selection {
+            index: FACTORY,
+            initial: false,
+            otadata: Some(at),
+        };
         let initial = entries.iter().all(RawEntry::is_initial);
         let usable = match self.settings.anti_rollback {
             AntiRollback::Disabled => {
@@ -107,9 +119,13 @@ impl SecondStage<'_, '_> {
                 entries.map(|entry| entry.is_valid())
             }
             AntiRollback::Enabled => {
-                self.log.info(TAG, "Enabled a check secure version of app for anti rollback");
+                self.log.info(
+                    TAG,
+                    "Enabled a check secure version of app for anti rollback",
+                );
                 let version = self.efuses.secure_version();
-                self.log.info(TAG, format!("Secure version (from eFuse) = {version}"));
+                self.log
+                    .info(TAG, format!("Secure version (from eFuse) = {version}"));
                 if initial {
                     self.log.info(TAG, "otadata[0..1] in initial state");
                     selection.initial = true;
@@ -138,7 +154,9 @@ impl SecondStage<'_, '_> {
         index: usize,
         entries: &mut [RawEntry; 2],
     ) -> Result<(), Refusal> {
-        let Some(entry) = entries.get_mut(index) else { return Ok(()) };
+        let Some(entry) = entries.get_mut(index) else {
+            return Ok(());
+        };
         if entry.state() != PENDING_VERIFY {
             return Ok(());
         }
@@ -188,17 +206,29 @@ impl SecondStage<'_, '_> {
         entries: &mut [RawEntry; 2],
         selection: &mut Selection,
     ) -> Result<(), Refusal> {
-        let Some(entry) = entries.get_mut(active) else { return Ok(()) };
-        let slot = entry.seq().wrapping_sub(1).checked_rem(table.app_count).unwrap_or(0);
+        let Some(entry) = entries.get_mut(active) else {
+            return Ok(());
+        };
+        let slot = entry
+            .seq()
+            .wrapping_sub(1)
+            .checked_rem(table.app_count)
+            .unwrap_or(0);
         selection.index = i64::from(slot);
-        self.decisions.push(Decision::Selected { entry: active, slot: app_slot(selection.index) });
+        self.decisions.push(Decision::Selected {
+            entry: active,
+            slot: app_slot(selection.index),
+        });
         if self.settings.rollback == Rollback::Enabled && entry.state() == NEW {
             entry.set_state(PENDING_VERIFY);
             let entry = *entry;
-            self.decisions.push(Decision::MarkedPending { entry: active });
+            self.decisions
+                .push(Decision::MarkedPending { entry: active });
             self.write_otadata(at, active, &entry)?;
         }
-        let valid = entries.get(active).is_some_and(|entry| entry.state() == VALID);
+        let valid = entries
+            .get(active)
+            .is_some_and(|entry| entry.state() == VALID);
         if let (AntiRollback::Enabled, true, Some(part)) =
             (self.settings.anti_rollback, valid, table.ota(slot))
         {
@@ -219,7 +249,10 @@ impl SecondStage<'_, '_> {
             if Refusal::from(error) == Refusal::PowerLost {
                 return Err(Refusal::PowerLost);
             }
-            self.log.error(TAG, format!("Error in write_otadata operation. err = {number:#x}"));
+            self.log.error(
+                TAG,
+                format!("Error in write_otadata operation. err = {number:#x}"),
+            );
         }
         Ok(())
     }
@@ -238,7 +271,9 @@ impl SecondStage<'_, '_> {
                 AppSlot::Ota(slot) => table.ota(u32::from(slot)),
                 AppSlot::Factory | AppSlot::Test => table.factory,
             };
-            let Some(part) = part.filter(|part| part.size != 0) else { continue };
+            let Some(part) = part.filter(|part| part.size != 0) else {
+                continue;
+            };
             if let Some(length) = self.try_load(part)? {
                 if slot != AppSlot::Factory {
                     self.set_actual_ota_seq(index, selection, part)?;
@@ -249,21 +284,28 @@ impl SecondStage<'_, '_> {
                 TAG,
                 match slot {
                     AppSlot::Ota(slot) => format!("OTA app partition slot {slot} is not bootable"),
-                    AppSlot::Factory | AppSlot::Test => "Factory app partition is not bootable".into(),
+                    AppSlot::Factory | AppSlot::Test => {
+                        "Factory app partition is not bootable".into()
+                    }
                 },
             );
             self.decisions.push(Decision::NotBootable { slot });
         }
-        let Some(part) = table.test.filter(|part| part.size != 0) else { return Ok(None) };
+        let Some(part) = table.test.filter(|part| part.size != 0) else {
+            return Ok(None);
+        };
         let loaded = self.try_load(part)?;
         if loaded.is_some() {
-            self.log.warning(TAG, "Falling back to test app as only bootable partition");
+            self.log
+                .warning(TAG, "Falling back to test app as only bootable partition");
         }
         Ok(loaded.map(|length| RunningApp::new(AppSlot::Test, part, length)))
     }
 
     fn try_load(&mut self, part: Part) -> Result<Option<u32>, Refusal> {
-        if self.settings.anti_rollback == AntiRollback::Enabled && !self.passes_anti_rollback(part)? {
+        if self.settings.anti_rollback == AntiRollback::Enabled
+            && !self.passes_anti_rollback(part)?
+        {
             return Ok(None);
         }
         let trusted = (self.settings.secure_boot == SecureBootSupport::CompiledIn)
@@ -276,7 +318,10 @@ impl SecondStage<'_, '_> {
         match image::verify_app(self.bus, part, &checks, self.log) {
             Ok(length) => {
                 let offset = part.offset;
-                self.log.info(TAG, format!("Loaded app from partition at offset {offset:#x}"));
+                self.log.info(
+                    TAG,
+                    format!("Loaded app from partition at offset {offset:#x}"),
+                );
                 Ok(Some(length))
             }
             Err(Refusal::Invalid) => Ok(None),
@@ -291,10 +336,13 @@ impl SecondStage<'_, '_> {
         selection: &Selection,
         part: Part,
     ) -> Result<(), Refusal> {
-        let (true, Some(at)) = (selection.initial, selection.otadata) else { return Ok(()) };
+        let (true, Some(at)) = (selection.initial, selection.otadata) else {
+            return Ok(());
+        };
         let seq = u32::try_from(index + 1).unwrap_or(1);
         self.write_otadata(at, 0, &RawEntry::with(seq, VALID))?;
-        self.log.info(TAG, format!("Set actual ota_seq={seq} in otadata[0]"));
+        self.log
+            .info(TAG, format!("Set actual ota_seq={seq} in otadata[0]"));
         self.decisions.push(Decision::WroteActualSequence { seq });
         if self.settings.anti_rollback == AntiRollback::Enabled {
             self.update_anti_rollback(part)?;
@@ -304,7 +352,8 @@ impl SecondStage<'_, '_> {
 
     fn passes_anti_rollback(&mut self, part: Part) -> Result<bool, Refusal> {
         let Some(version) = self.descriptor_version(part)? else {
-            self.log.error(TAG, "Failed to get partition description 261");
+            self.log
+                .error(TAG, "Failed to get partition description 261");
             return Ok(false);
         };
         Ok(version >= self.efuses.secure_version())
@@ -312,14 +361,17 @@ impl SecondStage<'_, '_> {
 
     fn update_anti_rollback(&mut self, part: Part) -> Result<(), Refusal> {
         let Some(version) = self.descriptor_version(part)? else {
-            self.log.error(TAG, "Failed to get partition description 261");
+            self.log
+                .error(TAG, "Failed to get partition description 261");
             return Ok(());
         };
         match self.efuses.raise_secure_version(version) {
             Err(EfuseError::PowerLost(_)) => return Err(Refusal::PowerLost),
             Err(EfuseError::TooWide { width, .. }) => self.log.error(
                 "efuse",
-                format!("Max secure version is {width}. Given {version} version can not be written."),
+                format!(
+                    "Max secure version is {width}. Given {version} version can not be written."
+                ),
             ),
             Ok(()) | Err(_) => {}
         }
@@ -329,7 +381,9 @@ impl SecondStage<'_, '_> {
     /// Secure version in the app descriptor, behind the headers of image and first segment.
     fn descriptor_version(&mut self, part: Part) -> Result<Option<SecurityVersion>, Refusal> {
         let mut descriptor = [0; 8];
-        let Some(at) = part.offset.checked_add(32) else { return Ok(None) };
+        let Some(at) = part.offset.checked_add(32) else {
+            return Ok(None);
+        };
         self.bus.read(FlashOffset::new(at), &mut descriptor)?;
         let [a, b, c, d, version @ ..] = descriptor;
         let version = SecurityVersion::new(u32::from_le_bytes(version));

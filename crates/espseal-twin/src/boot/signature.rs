@@ -6,7 +6,7 @@
 //! Source: ESP-IDF `docs/en/security/secure-boot-v2.rst`,
 //! `bootloader_support/src/secure_boot_v2/secure_boot_signatures_bootloader.c`.
 
-use espseal_crypto::secure_boot::verify_rsa;
+use espseal_crypto::secure_boot::{VerifyError, verify_rsa};
 use espseal_format::signature_block::{
     BlockError, MAGIC, RsaSignatureBlock, SignatureBlock, SignatureSector,
 };
@@ -31,7 +31,10 @@ pub(crate) struct NotTrusted;
 impl Trusted {
     /// Takes the keys that are burnt and not revoked.
     pub(crate) fn from_efuses(efuses: &Efuses) -> Self {
-        Self { digests: efuses.secure_boot_digests(), blocks: efuses.model().chip.signature_blocks.into() }
+        Self {
+            digests: efuses.secure_boot_digests(),
+            blocks: efuses.model().chip.signature_blocks.into(),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -40,8 +43,14 @@ impl Trusted {
 
     /// Numbers of the slots in force, as the ROM prints them.
     pub(crate) fn slots(&self) -> String {
-        let used = self.digests.iter().enumerate().filter(|(_, digest)| digest.is_some());
-        used.map(|(slot, _)| slot.to_string()).collect::<Vec<_>>().join(" ")
+        let used = self
+            .digests
+            .iter()
+            .enumerate()
+            .filter(|(_, digest)| digest.is_some());
+        used.map(|(slot, _)| slot.to_string())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -93,34 +102,47 @@ pub(crate) fn verify_bootloader(
 
 /// Looks for one signature that counts; otherwise says what is wrong with each.
 fn verify(sector: &[u8], digest: &Digest, trusted: &Trusted) -> Result<(), Vec<String>> {
-    let Some(sector) = sector.first_chunk().filter(|sector| sector.starts_with(&[MAGIC])) else {
+    let Some(sector) = sector
+        .first_chunk()
+        .filter(|sector| sector.starts_with(&[MAGIC]))
+    else {
         let magic = sector.first().copied().unwrap_or(0);
         let found = format!("(found {magic:#x} not 0xe7). Image not V2 signed?");
-        return Err(vec![format!("No signature block magic byte found at signature sector {found}")]);
+        return Err(vec![format!(
+            "No signature block magic byte found at signature sector {found}"
+        )]);
     };
     let parsed = SignatureSector::parse(sector);
     let mut reasons = Vec::new();
     for (index, place) in parsed.places().iter().enumerate().take(trusted.blocks) {
         match place {
             Err(BlockError::Absent) => {}
+            Err(BlockError::Crc { computed, stored }) => reasons.push(format!(
+                "Sig block {index} invalid: Stored CRC {stored:#010x} calculated {computed:#010x}"
+            )),
             Err(error) => reasons.push(format!("Sig block {index} invalid: {error}")),
             Ok(SignatureBlock::Rsa(block)) => match verify_block(block, digest, trusted) {
                 Ok(()) => return Ok(()),
-                Err(reason) => reasons.push(format!("Sig block {index} invalid: {reason}")),
+                Err(reason) => reasons.push(format!("Sig block {index} {reason}")),
             },
             Ok(_) => reasons.push(format!("Sig block {index} invalid: scheme is not RSA")),
         }
     }
+    reasons.push("No trusted signatures".into());
     Err(reasons)
 }
 
-fn verify_block(block: &RsaSignatureBlock, digest: &Digest, trusted: &Trusted) -> Result<(), String> {
-    let key = block.key_digest();
-    if !trusted.digests.contains(&Some(key)) {
-        return Err(format!("Public key digest {key} in eFuse and the signature block don't match"));
+fn verify_block(
+    block: &RsaSignatureBlock,
+    digest: &Digest,
+    trusted: &Trusted,
+) -> Result<(), &'static str> {
+    if !trusted.digests.contains(&Some(block.key_digest())) {
+        return Err("signed with untrusted key");
     }
     match verify_rsa(block, digest) {
         Ok(_) => Ok(()),
-        Err(error) => Err(error.to_string()),
+        Err(VerifyError::ImageDigest { .. }) => Err("invalid: Image digest does not match"),
+        Err(_) => Err("signature verification failed"),
     }
 }

@@ -29,7 +29,10 @@ impl Table {
         if index >= self.app_count {
             return None;
         }
-        self.ota.get(usize::try_from(index).ok()?).copied().flatten()
+        self.ota
+            .get(usize::try_from(index).ok()?)
+            .copied()
+            .flatten()
     }
 }
 
@@ -53,19 +56,27 @@ pub(crate) fn load(
         }
     };
     log.info(TAG, "Partition Table:");
-    log.info(TAG, "## Label            Usage          Type ST Offset   Length");
+    log.info(
+        TAG,
+        "## Label            Usage          Type ST Offset   Length",
+    );
     let mut table = Table::default();
     for (index, entry) in entries.iter().take(count).enumerate() {
         let [_, _, kind, subtype, ..] = *entry;
         let part = part(entry);
         let usage = table.enter(kind, subtype, part);
         let label = entry.get(12..28).unwrap_or_default();
-        let label: String =
-            label.iter().take_while(|byte| **byte != 0).map(|byte| char::from(*byte)).collect();
+        let label: String = label
+            .iter()
+            .take_while(|byte| **byte != 0)
+            .map(|byte| char::from(*byte))
+            .collect();
         let (offset, size) = (part.offset, part.size);
         log.info(
             TAG,
-            format!("{index:2} {label:<16} {usage:<16} {kind:02x} {subtype:02x} {offset:08x} {size:08x}"),
+            format!(
+                "{index:2} {label:<16} {usage:<16} {kind:02x} {subtype:02x} {offset:08x} {size:08x}"
+            ),
         );
     }
     log.info(TAG, "End of partition table");

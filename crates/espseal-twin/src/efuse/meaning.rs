@@ -108,7 +108,7 @@ impl Efuses {
     pub fn flash_encryption(&self) -> FlashEncryption {
         let field = &self.map().flash_crypt_cnt;
         let count = self.get(field);
-        if count.count_ones() % 2 == 0 {
+        if count.count_ones().is_multiple_of(2) {
             return FlashEncryption::Off;
         }
         let full = count.count_ones() == u32::from(field.width);
@@ -193,7 +193,11 @@ impl Efuses {
     /// # Errors
     /// As [`Efuses::burn`].
     pub fn revoke_from(&mut self, slot: usize) -> Result<(), EfuseError> {
-        self.map().key_revoke.iter().skip(slot).try_for_each(|field| self.set(field, 1))
+        self.map()
+            .key_revoke
+            .iter()
+            .skip(slot)
+            .try_for_each(|field| self.set(field, 1))
     }
 
     /// The first block that is unused and can hold a key for this use.
@@ -202,7 +206,11 @@ impl Efuses {
         let blank = |block: &usize| {
             self.silicon(*block) == [0; BLOCK_SIZE] && !self.is_write_protected(*block)
         };
-        let able = self.map().keys.iter().filter(|block| usage.purpose_in(block).is_some());
+        let able = self
+            .map()
+            .keys
+            .iter()
+            .filter(|block| usage.purpose_in(block).is_some());
         able.map(|block| usize::from(block.key.block)).find(blank)
     }
 

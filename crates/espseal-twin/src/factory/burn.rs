@@ -8,7 +8,12 @@ use crate::efuse::{Efuses, KeyUse};
 impl FactoryPlan<'_> {
     /// Burns the release-mode set.
     pub(super) fn burn(&self, efuses: &mut Efuses) -> Result<(), FactoryError> {
-        let Security::Release { flash_key, digests, hmac_key } = self.security else {
+        let Security::Release {
+            flash_key,
+            digests,
+            hmac_key,
+        } = self.security
+        else {
             return Ok(());
         };
         // Both keys that must stay unreadable come before RD_DIS is write-protected below.
@@ -45,6 +50,8 @@ fn burn_in_free_block(
     usage: KeyUse,
     key: &[u8; 32],
 ) -> Result<(), FactoryError> {
-    let block = efuses.free_block_for(usage).ok_or(FactoryError::NoKeyBlock { usage })?;
+    let block = efuses
+        .free_block_for(usage)
+        .ok_or(FactoryError::NoKeyBlock { usage })?;
     Ok(efuses.burn_key(block, usage, key)?)
 }

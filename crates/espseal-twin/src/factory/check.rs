@@ -44,14 +44,25 @@ impl FactoryPlan<'_> {
                 return Err(FactoryError::Misaligned { offset });
             }
             if u64::from(offset.get()) < table_end {
-                return Err(FactoryError::PartitionOverlapsTable { label, offset, table });
+                return Err(FactoryError::PartitionOverlapsTable {
+                    label,
+                    offset,
+                    table,
+                });
             }
             if let Some(before) = before.filter(|before| end_of(before) > u64::from(offset.get())) {
-                return Err(FactoryError::PartitionsOverlap { first: name(before), second: label });
+                return Err(FactoryError::PartitionsOverlap {
+                    first: name(before),
+                    second: label,
+                });
             }
             if end_of(entry) > self.flash_size as u64 {
                 let (end, size) = (end_of(entry), self.flash_size);
-                return Err(FactoryError::BeyondFlash { name: label, end, size });
+                return Err(FactoryError::BeyondFlash {
+                    name: label,
+                    end,
+                    size,
+                });
             }
             before = Some(entry);
         }
@@ -60,6 +71,7 @@ impl FactoryPlan<'_> {
 
     fn check_contents(&self) -> Result<(), FactoryError> {
         self.check_chip("the bootloader", self.bootloader)?;
+        self.check_flash_size()?;
         for (label, bytes) in self.contents {
             let entry = self.entry(label)?;
             let size = entry.size;
@@ -77,6 +89,18 @@ impl FactoryPlan<'_> {
         Ok(())
     }
 
+    /// The bootloader refuses tables that reach past the flash size in its own header.
+    fn check_flash_size(&self) -> Result<(), FactoryError> {
+        let nibble = self.bootloader.get(3).map_or(0, |byte| byte >> 4);
+        let stated = 0x10_0000_u64.checked_shl(nibble.into()).unwrap_or(u64::MAX);
+        match self.table.entries.iter().map(end_of).max() {
+            Some(needed) if needed > stated => {
+                Err(FactoryError::BootloaderFlashSize { stated, needed })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The image header's chip number has to be the plan's.
     fn check_chip(&self, name: &str, image: &[u8]) -> Result<(), FactoryError> {
         let number = image.get(12..14).and_then(<[u8]>::first_chunk).copied();
@@ -87,11 +111,20 @@ impl FactoryPlan<'_> {
         if ChipId::from_u16(found) == self.chip {
             return Ok(());
         }
-        Err(FactoryError::WrongChip { name: name.into(), expected: self.chip, found })
+        Err(FactoryError::WrongChip {
+            name: name.into(),
+            expected: self.chip,
+            found,
+        })
     }
 
     fn check_security(&self) -> Result<(), FactoryError> {
-        let Security::Release { flash_key, digests, .. } = self.security else { return Ok(()) };
+        let Security::Release {
+            flash_key, digests, ..
+        } = self.security
+        else {
+            return Ok(());
+        };
         let chip = self.model()?.chip;
         if !chip.flash_encryption.contains(&flash_key.scheme()) {
             return Err(FactoryError::FlashKeyScheme { chip: self.chip });

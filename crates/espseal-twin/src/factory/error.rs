@@ -21,7 +21,9 @@ pub enum FactoryError {
         table: FlashOffset,
     },
     /// A partition starts before the end of the partition table's sector.
-    #[error("partition {label} at {offset} overlaps the partition table at {table}: move it to {table} + 0x1000 or later")]
+    #[error(
+        "partition {label} at {offset} overlaps the partition table at {table}: move it to {table} + 0x1000 or later"
+    )]
     PartitionOverlapsTable {
         /// The partition.
         label: Box<str>,
@@ -47,6 +49,17 @@ pub enum FactoryError {
         end: u64,
         /// Size of the chip.
         size: usize,
+    },
+    /// The bootloader would refuse the partition table.
+    #[error(
+        "the bootloader's header says {stated:#x} bytes of flash and the partitions need {needed:#x}: set its \
+         flash size before signing it"
+    )]
+    BootloaderFlashSize {
+        /// Flash size in the header.
+        stated: u64,
+        /// End of the last partition.
+        needed: u64,
     },
     /// The image is longer than its partition.
     #[error("{label} takes {length:#x} bytes and its partition has {size:#x}")]

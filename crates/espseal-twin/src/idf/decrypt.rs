@@ -45,7 +45,11 @@ impl Decryptor {
         let key = PrivateDecryptingKey::from_pkcs8(private_key_pkcs8)
             .map_err(|_| DecryptError::PrivateKey)?;
         let key = Pkcs1PrivateDecryptingKey::new(key).map_err(|_| DecryptError::PrivateKey)?;
-        Ok(Self { key, header: Vec::new(), body: None })
+        Ok(Self {
+            key,
+            header: Vec::new(),
+            body: None,
+        })
     }
 
     /// Takes the next piece; returns the plaintext that it completes, perhaps none
@@ -62,7 +66,9 @@ impl Decryptor {
             if self.header.len() >= MAGIC.len() && self.header.get(..known) != Some(&MAGIC) {
                 return Err(DecryptError::Magic);
             }
-            let Some(header) = self.header.first_chunk() else { return Ok(Vec::new()) };
+            let Some(header) = self.header.first_chunk() else {
+                return Ok(Vec::new());
+            };
             self.body = Some(Body::open(&self.key, header)?);
         }
         match &mut self.body {
@@ -76,7 +82,9 @@ impl Decryptor {
     /// # Errors
     /// [`DecryptError::Incomplete`], [`DecryptError::Tag`].
     pub fn end(self) -> Result<(), DecryptError> {
-        let Some(mut body) = self.body else { return Err(DecryptError::Incomplete) };
+        let Some(mut body) = self.body else {
+            return Err(DecryptError::Incomplete);
+        };
         if !body.cache.is_empty() || body.received != body.length {
             return Err(DecryptError::Incomplete);
         }
@@ -90,8 +98,9 @@ impl Body {
     fn open(key: &Pkcs1PrivateDecryptingKey, header: &[u8; HEADER]) -> Result<Self, DecryptError> {
         let field = |range: core::ops::Range<usize>| header.get(range).unwrap_or_default();
         let mut plain = vec![0; key.min_output_size()];
-        let unwrapped =
-            key.decrypt(field(4..388), &mut plain).map_err(|_| DecryptError::Unwrap)?;
+        let unwrapped = key
+            .decrypt(field(4..388), &mut plain)
+            .map_err(|_| DecryptError::Unwrap)?;
         let key = *unwrapped.first_chunk().ok_or(DecryptError::Unwrap)?;
         let key = ContentKey::from_bytes(key);
         let iv = Iv(field(388..404).first_chunk().copied().unwrap_or_default());
@@ -123,7 +132,9 @@ impl Body {
         let rest = self.cache.split_off(ready);
         let mut plain = core::mem::replace(&mut self.cache, rest);
         self.keystream.apply(self.handed_out, &mut plain);
-        self.handed_out = self.handed_out.wrapping_add(u32::try_from(plain.len()).unwrap_or(0));
+        self.handed_out = self
+            .handed_out
+            .wrapping_add(u32::try_from(plain.len()).unwrap_or(0));
         Ok(plain)
     }
 }

@@ -18,7 +18,12 @@ pub trait HttpFetch {
     ///
     /// # Errors
     /// When no answer comes.
-    fn fetch(&mut self, method: Method, url: &str, range: Option<&str>) -> Result<HttpReply, Self::Error>;
+    fn fetch(
+        &mut self,
+        method: Method,
+        url: &str,
+        range: Option<&str>,
+    ) -> Result<HttpReply, Self::Error>;
 }
 
 /// One answer.

@@ -108,10 +108,22 @@ impl<'a, H: HttpFetch> HttpsOta<'a, H> {
         }
         let reply = connect(http, Method::Get, &mut url, range.as_deref())?;
         if download.max_http_request_size.is_none() {
-            image_length = reply.content_length.map(|total| total.saturating_sub(header));
+            image_length = reply
+                .content_length
+                .map(|total| total.saturating_sub(header));
         }
         let left = reply.content_length;
-        Ok(Self { device, http, download, decryptor, url, reply, left, image_length, written: 0 })
+        Ok(Self {
+            device,
+            http,
+            download,
+            decryptor,
+            url,
+            reply,
+            left,
+            image_length,
+            written: 0,
+        })
     }
 
     fn perform(&mut self) -> Result<OtaHandle, HttpsOtaError<H::Error>> {
@@ -140,7 +152,9 @@ impl<'a, H: HttpFetch> HttpsOta<'a, H> {
             if self.left.is_some_and(|left| left > 0) {
                 return Err(HttpsOtaError::ConnectionClosed);
             }
-            let Some(max) = self.download.max_http_request_size else { return Ok(handle) };
+            let Some(max) = self.download.max_http_request_size else {
+                return Ok(handle);
+            };
             let length = self.image_length.unwrap_or(0);
             if length <= self.written {
                 return if length == self.written {
@@ -154,9 +168,14 @@ impl<'a, H: HttpFetch> HttpsOta<'a, H> {
     }
 
     fn next_request(&mut self, length: u64, max: u32) -> Result<(), HttpsOtaError<H::Error>> {
-        let start = self.written.saturating_add(self.download.enc_img_header_size.into());
+        let start = self
+            .written
+            .saturating_add(self.download.enc_img_header_size.into());
         let range = if length - self.written > u64::from(max) {
-            format!("bytes={start}-{}", start.saturating_add(max.into()).saturating_sub(1))
+            format!(
+                "bytes={start}-{}",
+                start.saturating_add(max.into()).saturating_sub(1)
+            )
         } else {
             format!("bytes={start}-")
         };
@@ -168,7 +187,9 @@ impl<'a, H: HttpFetch> HttpsOta<'a, H> {
     /// Reads up to a buffer full; less only at the end of the answer.
     fn read_piece(&mut self) -> Result<Vec<u8>, HttpsOtaError<H::Error>> {
         let mut piece = Vec::new();
-        let want = self.left.map_or(BUFFER as u64, |left| left.min(BUFFER as u64));
+        let want = self
+            .left
+            .map_or(BUFFER as u64, |left| left.min(BUFFER as u64));
         (&mut self.reply.body)
             .take(want)
             .read_to_end(&mut piece)
@@ -179,7 +200,11 @@ impl<'a, H: HttpFetch> HttpsOta<'a, H> {
         Ok(piece)
     }
 
-    fn write(&mut self, handle: &mut OtaHandle, plain: &[u8]) -> Result<(), HttpsOtaError<H::Error>> {
+    fn write(
+        &mut self,
+        handle: &mut OtaHandle,
+        plain: &[u8],
+    ) -> Result<(), HttpsOtaError<H::Error>> {
         handle.write(self.device, plain)?;
         self.written += plain.len() as u64;
         Ok(())
@@ -197,7 +222,9 @@ fn connect<H: HttpFetch>(
         if url.len() > URL_LIMIT {
             return Err(HttpsOtaError::UrlTooLong { length: url.len() });
         }
-        let reply = http.fetch(method, url, range).map_err(HttpsOtaError::Http)?;
+        let reply = http
+            .fetch(method, url, range)
+            .map_err(HttpsOtaError::Http)?;
         match (reply.status, reply.location) {
             (301 | 302 | 303 | 307 | 308, Some(location)) => {
                 if !location.starts_with("https://") {
@@ -211,7 +238,13 @@ fn connect<H: HttpFetch>(
             (status, _) if status >= 400 && method == Method::Get => {
                 return Err(HttpsOtaError::Status(status));
             }
-            (status, location) => return Ok(HttpReply { status, location, ..reply }),
+            (status, location) => {
+                return Ok(HttpReply {
+                    status,
+                    location,
+                    ..reply
+                });
+            }
         }
     }
     Err(HttpsOtaError::TooManyRedirects)
@@ -249,7 +282,9 @@ pub enum HttpsOtaError<H> {
     #[error("Connection closed before complete data was received!")]
     ConnectionClosed,
     /// A piece held no complete block; ESP-IDF gives up.
-    #[error("a piece of the download decrypted to nothing: use a max_http_request_size that is a multiple of 16")]
+    #[error(
+        "a piece of the download decrypted to nothing: use a max_http_request_size that is a multiple of 16"
+    )]
     NothingDecrypted,
     /// The image does not decrypt.
     #[error(transparent)]

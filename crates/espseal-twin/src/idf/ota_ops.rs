@@ -36,38 +36,56 @@ impl OtaHandle {
             AppSlot::Ota(own) => slots.clone().find(|(index, _)| *index > own),
             AppSlot::Factory | AppSlot::Test => None,
         };
-        let (slot, part) = after.or_else(|| slots.clone().next()).ok_or(OtaError::NoSlot)?;
+        let (slot, part) = after
+            .or_else(|| slots.clone().next())
+            .ok_or(OtaError::NoSlot)?;
         if running.slot == AppSlot::Ota(slot) {
             return Err(OtaError::PartitionConflict);
         }
         if rollback == Rollback::Enabled {
             let (_, entries, active) = selected(&mut bus, &table)?;
-            if let Some(entry) = active.and_then(|active| entries.get(active)) {
-                if entry.state() == PENDING_VERIFY {
-                    return Err(OtaError::RollbackState);
-                }
+            if let Some(entry) = active.and_then(|active| entries.get(active))
+                && entry.state() == PENDING_VERIFY
+            {
+                return Err(OtaError::RollbackState);
             }
             invalidate_inactive(&mut bus, &table, running.slot)?;
         }
-        Ok(Self { slot, part, written: 0, pending: Vec::new() })
+        Ok(Self {
+            slot,
+            part,
+            written: 0,
+            pending: Vec::new(),
+        })
     }
 
     /// `esp_ota_check_image_validity`: chip and revision of the header.
     pub(super) fn check_header(device: &VirtualDevice, plain: &[u8]) -> Result<(), OtaError> {
-        let chip = plain.get(12..).and_then(<[u8]>::first_chunk).copied().map(u16::from_le_bytes);
+        let chip = plain
+            .get(12..)
+            .and_then(<[u8]>::first_chunk)
+            .copied()
+            .map(u16::from_le_bytes);
         let expected = device.efuses().chip().to_u16();
         match chip {
             Some(found) if found == expected => Ok(()),
-            found => Err(OtaError::InvalidVersion { expected, found: found.unwrap_or(0) }),
+            found => Err(OtaError::InvalidVersion {
+                expected,
+                found: found.unwrap_or(0),
+            }),
         }
     }
 
     /// `esp_ota_write`.
-    pub(super) fn write(&mut self, device: &mut VirtualDevice, data: &[u8]) -> Result<(), OtaError> {
-        if let (0, 0, Some(magic)) = (self.written, self.pending.len(), data.first()) {
-            if *magic != 0xE9 {
-                return Err(OtaError::InvalidMagic { found: *magic });
-            }
+    pub(super) fn write(
+        &mut self,
+        device: &mut VirtualDevice,
+        data: &[u8],
+    ) -> Result<(), OtaError> {
+        if let (0, 0, Some(magic)) = (self.written, self.pending.len(), data.first())
+            && *magic != 0xE9
+        {
+            return Err(OtaError::InvalidMagic { found: *magic });
         }
         self.pending.extend_from_slice(data);
         let (mut bus, ..) = device.firmware().ok_or(OtaError::NothingRuns)?;
@@ -113,7 +131,9 @@ impl OtaHandle {
                 }
             }
         };
-        let Some(entry) = entries.get_mut(index) else { return Ok(()) };
+        let Some(entry) = entries.get_mut(index) else {
+            return Ok(());
+        };
         entry.set_seq(seq);
         entry.set_state(match settings.rollback {
             Rollback::Enabled => NEW,
@@ -128,9 +148,13 @@ impl OtaHandle {
             let at = FlashOffset::new(self.part.offset.saturating_add(self.written));
             let in_sector = usize::try_from(self.written).unwrap_or(0) % SECTOR_SIZE;
             let (piece, rest) = data.split_at(data.len().min(SECTOR_SIZE - in_sector));
-            let end = self.written.saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
+            let end = self
+                .written
+                .saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
             if end > self.part.size {
-                return Err(OtaError::TooLarge { size: self.part.size });
+                return Err(OtaError::TooLarge {
+                    size: self.part.size,
+                });
             }
             if in_sector == 0 {
                 bus.erase_sector(at)?;
@@ -162,7 +186,10 @@ pub fn mark_app_valid(device: &mut VirtualDevice) -> Result<(), OtaError> {
     entry.set_state(VALID);
     boot::write_otadata(&mut bus, at, active, entry)?;
     if anti_rollback == AntiRollback::Enabled {
-        let part = Part { offset: running.offset.get(), size: running.size };
+        let part = Part {
+            offset: running.offset.get(),
+            size: running.size,
+        };
         let version = secure_version(&mut bus, part)?;
         efuses.raise_secure_version(version)?;
     }
@@ -189,8 +216,11 @@ fn verify(device: &mut VirtualDevice, part: Part) -> Result<(), OtaError> {
     let (mut bus, efuses, _) = device.firmware().ok_or(OtaError::NothingRuns)?;
     let trusted = (settings.secure_boot == SecureBootSupport::CompiledIn)
         .then(|| Trusted::from_efuses(efuses));
-    let checks =
-        Checks { model: efuses.model(), revision: efuses.revision(), signature: trusted.as_ref() };
+    let checks = Checks {
+        model: efuses.model(),
+        revision: efuses.revision(),
+        signature: trusted.as_ref(),
+    };
     let mut log = Log::default();
     match boot::verify_app(&mut bus, part, &checks, &mut log) {
         Ok(_) => Ok(()),
@@ -226,11 +256,17 @@ fn invalidate_inactive(bus: &mut Bus<'_>, table: &Table, running: AppSlot) -> Re
     let Some(entry) = entries.get(inactive).filter(|entry| !entry.is_initial()) else {
         return Ok(());
     };
-    let slot = entry.seq().wrapping_sub(1).checked_rem(table.app_count).unwrap_or(0);
+    let slot = entry
+        .seq()
+        .wrapping_sub(1)
+        .checked_rem(table.app_count)
+        .unwrap_or(0);
     if u8::try_from(slot).map(AppSlot::Ota) == Ok(running) {
         return Ok(());
     }
-    let sector = at.checked_add(if inactive == 0 { 0 } else { 0x1000 }).unwrap_or(at);
+    let sector = at
+        .checked_add(if inactive == 0 { 0 } else { 0x1000 })
+        .unwrap_or(at);
     Ok(bus.erase_sector(sector)?)
 }
 
@@ -243,7 +279,10 @@ fn next_seq(current: u32, slot: u32, count: u32) -> u32 {
 
 fn secure_version(bus: &mut Bus<'_>, part: Part) -> Result<SecurityVersion, OtaError> {
     let mut version = [0; 4];
-    bus.read(FlashOffset::new(part.offset.saturating_add(36)), &mut version)?;
+    bus.read(
+        FlashOffset::new(part.offset.saturating_add(36)),
+        &mut version,
+    )?;
     Ok(SecurityVersion::new(u32::from_le_bytes(version)))
 }
 
@@ -257,7 +296,10 @@ fn write_rows(bus: &mut Bus<'_>, at: FlashOffset, piece: &[u8]) -> Result<(), No
             let skip = usize::try_from(at.get() - start).unwrap_or(0);
             let mut rows = vec![0; (skip + piece.len()).next_multiple_of(alignment)];
             bus.read(FlashOffset::new(start), &mut rows)?;
-            rows.iter_mut().skip(skip).zip(piece).for_each(|(to, from)| *to = *from);
+            rows.iter_mut()
+                .skip(skip)
+                .zip(piece)
+                .for_each(|(to, from)| *to = *from);
             bus.write(FlashOffset::new(start), &rows)
         }
         result => result,

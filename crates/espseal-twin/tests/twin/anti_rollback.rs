@@ -11,15 +11,24 @@ const VALID: u32 = 2;
 
 /// Two slots with these secure versions, on a bootloader that compares them.
 fn with_versions(chip: ChipId, first: u32, second: u32) -> VirtualDevice {
-    let settings = BootloaderSettings { anti_rollback: AntiRollback::Enabled, ..settings() };
-    let apps: &[(&str, &[u8])] = &[("ota_0", &app(chip, 1, first)), ("ota_1", &app(chip, 2, second))];
+    let settings = BootloaderSettings {
+        anti_rollback: AntiRollback::Enabled,
+        ..settings()
+    };
+    let apps: &[(&str, &[u8])] = &[
+        ("ota_0", &app(chip, 1, first)),
+        ("ota_1", &app(chip, 2, second)),
+    ];
     device(chip, TWO_SLOTS, apps, Locked::Open, settings)
 }
 
 /// Open devices have secure boot absent; the comparison does not depend on it.
 fn open(mut device: VirtualDevice) -> VirtualDevice {
     let secure_boot = espseal_twin::boot::SecureBootSupport::Absent;
-    device.set_settings(BootloaderSettings { secure_boot, ..*device.settings() });
+    device.set_settings(BootloaderSettings {
+        secure_boot,
+        ..*device.settings()
+    });
     device
 }
 
@@ -27,7 +36,10 @@ fn open(mut device: VirtualDevice) -> VirtualDevice {
 fn an_image_below_the_efuse_version_is_not_selected_though_its_entry_is_the_newest() {
     for chip in CHIPS {
         let mut device = open(with_versions(chip, 2, 1));
-        device.efuses_mut().raise_secure_version(SecurityVersion::new(2)).unwrap();
+        device
+            .efuses_mut()
+            .raise_secure_version(SecurityVersion::new(2))
+            .unwrap();
         set_otadata(&mut device, 0, Some(entry(1, VALID)));
         set_otadata(&mut device, 1, Some(entry(2, VALID)));
         let report = device.power_on();
@@ -39,10 +51,16 @@ fn an_image_below_the_efuse_version_is_not_selected_though_its_entry_is_the_newe
 #[test]
 fn nothing_boots_when_every_image_is_too_old() {
     let mut device = open(with_versions(ChipId::Esp32C3, 1, 2));
-    device.efuses_mut().raise_secure_version(SecurityVersion::new(3)).unwrap();
+    device
+        .efuses_mut()
+        .raise_secure_version(SecurityVersion::new(3))
+        .unwrap();
     set_otadata(&mut device, 0, Some(entry(1, VALID)));
     let report = device.power_on();
-    assert_eq!(report.outcome, BootOutcome::Failed(BootFailure::NoBootableApp));
+    assert_eq!(
+        report.outcome,
+        BootOutcome::Failed(BootFailure::NoBootableApp)
+    );
 }
 
 #[test]

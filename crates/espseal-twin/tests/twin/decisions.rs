@@ -1,7 +1,6 @@
 //! The boot decision table, row by row against ESP-IDF's `bootloader_utility.c`.
 
 use espseal_format::chip::ChipId;
-use espseal_format::units::FlashOffset;
 use espseal_twin::boot::{
     AppSlot, BootFailure, BootOutcome, BootloaderSettings, Decision, Rollback,
 };
@@ -38,40 +37,236 @@ const OTA_1_SLOT: AppSlot = AppSlot::Ota(1);
 
 /// Entries, whether a factory app exists, rollback; then what boots, the states left behind (`None`:
 /// the sector is as it was), and words of the log.
-type Row = ([Entry; 2], bool, Rollback, AppSlot, [Option<u32>; 2], &'static str);
+type Row = (
+    [Entry; 2],
+    bool,
+    Rollback,
+    AppSlot,
+    [Option<u32>; 2],
+    &'static str,
+);
 
 const ROWS: &[Row] = &[
     // Nothing was ever selected.
-    ([Blank, Blank], YES, ON, AppSlot::Factory, [None, None], "Defaulting to factory image"),
-    ([Blank, Blank], NO, ON, OTA_0_SLOT, [Some(VALID), None], "Set actual ota_seq=1 in otadata[0]"),
-    ([Blank, Blank], NO, OFF, OTA_0_SLOT, [Some(VALID), None], "No factory image, trying OTA 0"),
-    ([Noise, Noise], YES, ON, AppSlot::Factory, [None, None], "invalid, falling back to factory"),
-    ([Noise, Noise], NO, ON, OTA_0_SLOT, [None, None], "no factory, will try all partitions"),
-    ([Blank, Noise], NO, ON, OTA_0_SLOT, [None, None], "no factory, will try all partitions"),
+    (
+        [Blank, Blank],
+        YES,
+        ON,
+        AppSlot::Factory,
+        [None, None],
+        "Defaulting to factory image",
+    ),
+    (
+        [Blank, Blank],
+        NO,
+        ON,
+        OTA_0_SLOT,
+        [Some(VALID), None],
+        "Set actual ota_seq=1 in otadata[0]",
+    ),
+    (
+        [Blank, Blank],
+        NO,
+        OFF,
+        OTA_0_SLOT,
+        [Some(VALID), None],
+        "No factory image, trying OTA 0",
+    ),
+    (
+        [Noise, Noise],
+        YES,
+        ON,
+        AppSlot::Factory,
+        [None, None],
+        "invalid, falling back to factory",
+    ),
+    (
+        [Noise, Noise],
+        NO,
+        ON,
+        OTA_0_SLOT,
+        [None, None],
+        "no factory, will try all partitions",
+    ),
+    (
+        [Blank, Noise],
+        NO,
+        ON,
+        OTA_0_SLOT,
+        [None, None],
+        "no factory, will try all partitions",
+    ),
     // One or two good entries: the highest sequence number wins, the first on a tie.
-    ([Good(1, VALID), Blank], YES, ON, OTA_0_SLOT, [None, None], "Loaded app"),
-    ([Blank, Good(2, VALID)], YES, ON, OTA_1_SLOT, [None, None], "offset 0x40000"),
-    ([Good(1, VALID), Good(2, VALID)], YES, ON, OTA_1_SLOT, [None, None], ""),
-    ([Good(3, VALID), Good(2, VALID)], YES, ON, OTA_0_SLOT, [None, None], ""),
-    ([Good(2, VALID), Good(2, NEW)], YES, ON, OTA_1_SLOT, [None, None], ""),
-    ([Good(0xFFFF_FFFE, VALID), Good(7, VALID)], YES, ON, OTA_1_SLOT, [None, None], ""),
-    ([Good(0, VALID), Blank], YES, ON, OTA_1_SLOT, [None, None], ""),
+    (
+        [Good(1, VALID), Blank],
+        YES,
+        ON,
+        OTA_0_SLOT,
+        [None, None],
+        "Loaded app",
+    ),
+    (
+        [Blank, Good(2, VALID)],
+        YES,
+        ON,
+        OTA_1_SLOT,
+        [None, None],
+        "offset 0x40000",
+    ),
+    (
+        [Good(1, VALID), Good(2, VALID)],
+        YES,
+        ON,
+        OTA_1_SLOT,
+        [None, None],
+        "",
+    ),
+    (
+        [Good(3, VALID), Good(2, VALID)],
+        YES,
+        ON,
+        OTA_0_SLOT,
+        [None, None],
+        "",
+    ),
+    (
+        [Good(2, VALID), Good(2, NEW)],
+        YES,
+        ON,
+        OTA_1_SLOT,
+        [None, None],
+        "",
+    ),
+    (
+        [Good(0xFFFF_FFFE, VALID), Good(7, VALID)],
+        YES,
+        ON,
+        OTA_1_SLOT,
+        [None, None],
+        "",
+    ),
+    (
+        [Good(0, VALID), Blank],
+        YES,
+        ON,
+        OTA_1_SLOT,
+        [None, None],
+        "",
+    ),
     // Torn and stale entries leave the other one.
-    ([Good(1, VALID), Noise], NO, ON, OTA_0_SLOT, [None, None], ""),
-    ([Noise, Good(2, NEW)], NO, ON, OTA_1_SLOT, [None, Some(PENDING)], ""),
-    ([Good(1, VALID), BadCrc(2, NEW)], NO, ON, OTA_0_SLOT, [None, None], ""),
-    ([BadCrc(5, VALID), Blank], YES, ON, AppSlot::Factory, [None, None], "falling back to factory"),
+    (
+        [Good(1, VALID), Noise],
+        NO,
+        ON,
+        OTA_0_SLOT,
+        [None, None],
+        "",
+    ),
+    (
+        [Noise, Good(2, NEW)],
+        NO,
+        ON,
+        OTA_1_SLOT,
+        [None, Some(PENDING)],
+        "",
+    ),
+    (
+        [Good(1, VALID), BadCrc(2, NEW)],
+        NO,
+        ON,
+        OTA_0_SLOT,
+        [None, None],
+        "",
+    ),
+    (
+        [BadCrc(5, VALID), Blank],
+        YES,
+        ON,
+        AppSlot::Factory,
+        [None, None],
+        "falling back to factory",
+    ),
     // Rollback states, with and without support for them.
-    ([Good(1, VALID), Good(2, NEW)], YES, ON, OTA_1_SLOT, [None, Some(PENDING)], ""),
-    ([Good(1, VALID), Good(2, NEW)], YES, OFF, OTA_1_SLOT, [None, None], ""),
-    ([Good(1, VALID), Good(2, PENDING)], YES, ON, OTA_0_SLOT, [None, Some(ABORTED)], ""),
-    ([Good(1, VALID), Good(2, PENDING)], YES, OFF, OTA_1_SLOT, [None, None], ""),
-    ([Good(1, VALID), Good(2, INVALID)], YES, ON, OTA_0_SLOT, [None, None], ""),
-    ([Good(1, VALID), Good(2, INVALID)], YES, OFF, OTA_0_SLOT, [None, None], ""),
-    ([Good(1, VALID), Good(2, ABORTED)], YES, ON, OTA_0_SLOT, [None, None], ""),
-    ([Good(1, VALID), Good(2, UNDEFINED)], YES, ON, OTA_1_SLOT, [None, None], ""),
-    ([Good(1, NEW), Good(2, NEW)], YES, ON, OTA_1_SLOT, [None, Some(PENDING)], ""),
-    ([Good(1, NEW), Good(2, PENDING)], YES, ON, OTA_0_SLOT, [Some(PENDING), Some(ABORTED)], ""),
+    (
+        [Good(1, VALID), Good(2, NEW)],
+        YES,
+        ON,
+        OTA_1_SLOT,
+        [None, Some(PENDING)],
+        "",
+    ),
+    (
+        [Good(1, VALID), Good(2, NEW)],
+        YES,
+        OFF,
+        OTA_1_SLOT,
+        [None, None],
+        "",
+    ),
+    (
+        [Good(1, VALID), Good(2, PENDING)],
+        YES,
+        ON,
+        OTA_0_SLOT,
+        [None, Some(ABORTED)],
+        "",
+    ),
+    (
+        [Good(1, VALID), Good(2, PENDING)],
+        YES,
+        OFF,
+        OTA_1_SLOT,
+        [None, None],
+        "",
+    ),
+    (
+        [Good(1, VALID), Good(2, INVALID)],
+        YES,
+        ON,
+        OTA_0_SLOT,
+        [None, None],
+        "",
+    ),
+    (
+        [Good(1, VALID), Good(2, INVALID)],
+        YES,
+        OFF,
+        OTA_0_SLOT,
+        [None, None],
+        "",
+    ),
+    (
+        [Good(1, VALID), Good(2, ABORTED)],
+        YES,
+        ON,
+        OTA_0_SLOT,
+        [None, None],
+        "",
+    ),
+    (
+        [Good(1, VALID), Good(2, UNDEFINED)],
+        YES,
+        ON,
+        OTA_1_SLOT,
+        [None, None],
+        "",
+    ),
+    (
+        [Good(1, NEW), Good(2, NEW)],
+        YES,
+        ON,
+        OTA_1_SLOT,
+        [None, Some(PENDING)],
+        "",
+    ),
+    (
+        [Good(1, NEW), Good(2, PENDING)],
+        YES,
+        ON,
+        OTA_0_SLOT,
+        [Some(PENDING), Some(ABORTED)],
+        "",
+    ),
     (
         [Good(1, PENDING), Good(2, PENDING)],
         YES,
@@ -81,8 +276,22 @@ const ROWS: &[Row] = &[
         "Defaulting to factory image",
     ),
     // Both rejected, but not blank: nothing is written without a factory app.
-    ([Good(1, ABORTED), Good(2, INVALID)], NO, ON, OTA_0_SLOT, [None, None], "trying OTA 0"),
-    ([Blank, Good(2, ABORTED)], YES, ON, AppSlot::Factory, [None, None], "Defaulting to factory"),
+    (
+        [Good(1, ABORTED), Good(2, INVALID)],
+        NO,
+        ON,
+        OTA_0_SLOT,
+        [None, None],
+        "trying OTA 0",
+    ),
+    (
+        [Blank, Good(2, ABORTED)],
+        YES,
+        ON,
+        AppSlot::Factory,
+        [None, None],
+        "Defaulting to factory",
+    ),
     // A PENDING state counts even where the CRC is wrong.
     (
         [BadCrc(1, PENDING), Blank],
@@ -92,7 +301,14 @@ const ROWS: &[Row] = &[
         [Some(ABORTED), None],
         "Defaulting to factory image",
     ),
-    ([BadCrc(1, PENDING), Blank], YES, OFF, AppSlot::Factory, [None, None], "falling back to factory"),
+    (
+        [BadCrc(1, PENDING), Blank],
+        YES,
+        OFF,
+        AppSlot::Factory,
+        [None, None],
+        "falling back to factory",
+    ),
 ];
 
 #[test]
@@ -112,7 +328,10 @@ fn check(chip: ChipId, row: &Row) {
     };
     let app = |filler| app(chip, filler, 0);
     let apps: &[(&str, &[u8])] = &[("ota_0", &app(1)), ("ota_1", &app(2)), (label, &app(1))];
-    let settings = BootloaderSettings { rollback, ..settings() };
+    let settings = BootloaderSettings {
+        rollback,
+        ..settings()
+    };
     let mut device = device(chip, &csv, apps, Locked::Release, settings);
     for (index, kind) in (0..).zip(entries) {
         let bytes = match kind {
@@ -140,7 +359,7 @@ fn check(chip: ChipId, row: &Row) {
     }
 }
 
-fn three_apps(chip: ChipId) -> espseal_twin::device::VirtualDevice {
+pub(crate) fn three_apps(chip: ChipId) -> espseal_twin::device::VirtualDevice {
     let csv = [TWO_SLOTS, WITH_FACTORY, WITH_TEST].concat();
     let apps: &[(&str, &[u8])] = &[
         ("ota_0", &app(chip, 1, 0)),
@@ -160,19 +379,37 @@ fn fallback_goes_back_to_the_factory_app_then_on_to_the_last_slot_then_to_the_te
         corrupt(&mut device, OTA_0);
         let report = device.power_on();
         assert_eq!(slot(&report), AppSlot::Factory);
-        assert!(report.log.says("OTA app partition slot 0 is not bootable"), "{}", report.log);
-        assert!(report.log.says("image corrupted on flash"), "{}", report.log);
-        assert!(report.decisions.contains(&Decision::NotBootable { slot: OTA_0_SLOT }));
+        assert!(
+            report.log.says("OTA app partition slot 0 is not bootable"),
+            "{}",
+            report.log
+        );
+        assert!(
+            report
+                .decisions
+                .contains(&Decision::NotBootable { slot: OTA_0_SLOT })
+        );
         corrupt(&mut device, FACTORY);
         assert_eq!(slot(&device.power_on()), OTA_1_SLOT);
         corrupt(&mut device, OTA_1);
         let report = device.power_on();
         assert_eq!(slot(&report), AppSlot::Test);
-        assert!(report.log.says("Falling back to test app as only bootable partition"));
+        assert!(
+            report
+                .log
+                .says("Falling back to test app as only bootable partition")
+        );
         corrupt(&mut device, TEST);
         let report = device.power_on();
-        assert_eq!(report.outcome, BootOutcome::Failed(BootFailure::NoBootableApp));
-        assert!(report.log.says("No bootable app partitions in the partition table"));
+        assert_eq!(
+            report.outcome,
+            BootOutcome::Failed(BootFailure::NoBootableApp)
+        );
+        assert!(
+            report
+                .log
+                .says("No bootable app partitions in the partition table")
+        );
     }
 }
 
@@ -185,132 +422,14 @@ fn a_new_image_that_does_not_verify_is_tried_once_and_then_aborted() {
     let report = device.power_on();
     assert_eq!(slot(&report), OTA_0_SLOT);
     assert_eq!(state(otadata_entry(&mut device, 1)), PENDING);
-    let selected = Decision::Selected { entry: 1, slot: OTA_1_SLOT };
+    let selected = Decision::Selected {
+        entry: 1,
+        slot: OTA_1_SLOT,
+    };
     let trial = [selected, Decision::MarkedPending { entry: 1 }];
     assert_eq!(report.decisions[..2], trial);
     let report = device.power_on();
     assert_eq!(slot(&report), OTA_0_SLOT);
     assert_eq!(state(otadata_entry(&mut device, 1)), ABORTED);
     assert_eq!(report.decisions[0], Decision::Aborted { entry: 1 });
-}
-
-#[test]
-fn a_spoilt_partition_table_stops_everything_and_says_why() {
-    for (at, words) in [
-        (0, "partition 0 invalid magic number"),
-        (36, "Incorrect MD5 checksum"),
-    ] {
-        let mut device = three_apps(ChipId::Esp32C3);
-        let mut sector = [0; 4096];
-        device.bus().read(TABLE_OFFSET, &mut sector).unwrap();
-        sector[at] ^= 0x10;
-        device.bus().replace_sector(TABLE_OFFSET, &sector).unwrap();
-        let report = device.power_on();
-        assert_eq!(report.outcome, BootOutcome::Failed(BootFailure::PartitionTable));
-        assert!(report.log.says(words), "{}", report.log);
-    }
-}
-
-#[test]
-fn partitions_past_the_flash_that_the_bootloader_knows_are_refused() {
-    let mut device = three_apps(ChipId::Esp32C3);
-    let mut table = table(TWO_SLOTS);
-    table.entries.last_mut().unwrap().size = 0x40_0000;
-    let mut bytes = [0xFF; 0xC00];
-    table.encode(&mut bytes).unwrap();
-    let mut sector = [0xFF; 4096];
-    sector[..0xC00].copy_from_slice(&bytes);
-    device.bus().replace_sector(TABLE_OFFSET, &sector).unwrap();
-    let report = device.power_on();
-    assert_eq!(report.outcome, BootOutcome::Failed(BootFailure::PartitionTable));
-    assert!(report.log.says("exceeds flash chip size 0x400000"), "{}", report.log);
-}
-
-#[test]
-fn an_otadata_partition_of_one_sector_is_refused() {
-    let mut device = three_apps(ChipId::Esp32C3);
-    let mut table = table(TWO_SLOTS);
-    table.entries.iter_mut().find(|entry| entry.offset.get() == OTADATA).unwrap().size = 0x1000;
-    let mut sector = [0xFF; 4096];
-    let mut bytes = [0xFF; 0xC00];
-    table.encode(&mut bytes).unwrap();
-    sector[..0xC00].copy_from_slice(&bytes);
-    device.bus().replace_sector(TABLE_OFFSET, &sector).unwrap();
-    let report = device.power_on();
-    assert_eq!(report.outcome, BootOutcome::Failed(BootFailure::OtadataUnreadable));
-}
-
-/// Each spoilt header or segment is refused with the bootloader's own words.
-#[test]
-fn images_are_refused_for_each_reason_the_bootloader_knows() {
-    let chip = ChipId::Esp32C3;
-    let good = app(chip, 1, 0);
-    let resum = |mut image: Vec<u8>| {
-        let end = image.len() - 32;
-        let digest = espseal_format::units::Digest::of(&image[..end]);
-        image[end..].copy_from_slice(&digest.0);
-        image
-    };
-    let with = |at: usize, value: &[u8]| {
-        let mut image = good.clone();
-        image[at..at + value.len()].copy_from_slice(value);
-        resum(image)
-    };
-    let short = image(chip, &[(0x3FC9_0000, vec![1; 100])]);
-    for (bad, words) in [
-        (with(0, &[0xE8]), "has invalid magic byte (nothing flashed here?)"),
-        (with(1, &[17]), "segment count 17 exceeds max 16"),
-        (with(12, &[9, 0]), "mismatch chip ID, expected 5, found 9"),
-        (with(15, &[5, 0]), "chip revision check failed. Required >= v0.5, found v0.4."),
-        (with(17, &[3, 0]), "chip revision check failed. Required <= v0.3, found v0.4."),
-        (with(24, &[0x21]), "doesn't match data"),
-        (with(28, &[0x89]), "invalid segment length"),
-        (with(32 + 5000, &[0, 0, 0, 0x20]), "invalid: bad load address range"),
-        (with(100, &[0xAA]), "Checksum failed. Calculated"),
-        (short, "is too short for app description"),
-    ] {
-        let csv = [TWO_SLOTS, WITH_FACTORY].concat();
-        let spoilt: &[(&str, &[u8])] = &[("factory", &good)];
-        let mut device = device(chip, &csv, spoilt, Locked::Open, settings());
-        let signed = signer().sign(&bad);
-        let mut bus = device.bus();
-        for (index, sector) in (0..).zip(signed.chunks(4096)) {
-            let at = FlashOffset::new(FACTORY + index * 4096);
-            bus.erase_sector(at).unwrap();
-            bus.write(at, sector).unwrap();
-        }
-        device.set_settings(BootloaderSettings {
-            secure_boot: espseal_twin::boot::SecureBootSupport::Absent,
-            ..settings()
-        });
-        let report = device.power_on();
-        assert_eq!(report.outcome, BootOutcome::Failed(BootFailure::NoBootableApp), "{words}");
-        assert!(report.log.says(words), "{words}\n{}", report.log);
-    }
-}
-
-#[test]
-fn an_image_longer_than_its_partition_and_a_wrong_hash_are_refused() {
-    use espseal_twin::boot::SecureBootSupport::Absent;
-    let chip = ChipId::Esp32C3;
-    let open = BootloaderSettings { secure_boot: Absent, ..settings() };
-    let csv = "factory,app,factory,0x20000,0x10000\n";
-    let mut app = app(chip, 1, 0);
-    let mut device1 = device(chip, csv, &[("factory", &app)], Locked::Open, open);
-    assert_eq!(slot(&device1.power_on()), AppSlot::Factory);
-    let mut sector = [0xFF; 4096];
-    let mut bytes = [0xFF; 0xC00];
-    let mut small = table(csv);
-    small.entries[0].size = 0x1000;
-    small.encode(&mut bytes).unwrap();
-    sector[..0xC00].copy_from_slice(&bytes);
-    device1.bus().replace_sector(TABLE_OFFSET, &sector).unwrap();
-    let report = device1.power_on();
-    assert!(report.log.says("doesn't fit in partition length 4096"), "{}", report.log);
-
-    *app.last_mut().unwrap() ^= 1;
-    let mut device2 = device(chip, csv, &[("factory", &app)], Locked::Open, open);
-    let report = device2.power_on();
-    assert_eq!(report.outcome, BootOutcome::Failed(BootFailure::NoBootableApp));
-    assert!(report.log.says("Image hash failed - image is corrupt"), "{}", report.log);
 }

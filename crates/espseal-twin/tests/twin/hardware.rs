@@ -19,13 +19,27 @@ fn a_write_protected_chip_boots_and_the_bootloader_says_0x6001() {
     let mut device = device(chip, TWO_SLOTS, apps, Locked::Release, settings());
     set_otadata(&mut device, 0, Some(entry(1, VALID)));
     set_otadata(&mut device, 1, Some(entry(2, NEW)));
-    device.flash_mut().set_write_protection(WriteProtection::Stuck);
+    device
+        .flash_mut()
+        .set_write_protection(WriteProtection::Stuck);
     let report = device.power_on();
     assert_eq!(slot(&report), AppSlot::Ota(1));
-    assert!(report.log.says("Error in write_otadata operation. err = 0x6001"), "{}", report.log);
+    assert!(
+        report
+            .log
+            .says("Error in write_otadata operation. err = 0x6001"),
+        "{}",
+        report.log
+    );
     let mut ports = device.ports().unwrap();
-    let fault = ports.flash.erase_sector(FlashOffset::new(OTA_0)).unwrap_err();
-    assert_eq!((fault.kind(), fault.code()), (FlashFaultKind::WriteProtected, 0x6001));
+    let fault = ports
+        .flash
+        .erase_sector(FlashOffset::new(OTA_0))
+        .unwrap_err();
+    assert_eq!(
+        (fault.kind(), fault.code()),
+        (FlashFaultKind::WriteProtected, 0x6001)
+    );
 }
 
 #[test]
@@ -59,7 +73,10 @@ fn encrypted_writes_take_whole_rows_of_the_chips_scheme() {
         let at = |offset| FlashOffset::new(OTA_1 + offset);
         for (offset, length) in [(1, row), (0, row - 1), (row / 2, row)] {
             let refused = bus.write(at(offset as u32), &vec![0; length]);
-            assert!(matches!(refused, Err(NorError::Misaligned { .. })), "{chip} {offset} {length}");
+            assert!(
+                matches!(refused, Err(NorError::Misaligned { .. })),
+                "{chip} {offset} {length}"
+            );
         }
         bus.write(at(row as u32), &vec![0; row]).unwrap();
     }
@@ -74,7 +91,10 @@ fn ports_exist_only_while_an_app_runs_and_name_its_slot() {
     device.power_on();
     let ports = device.ports().unwrap();
     assert_eq!(ports.platform.running_slot(), Slot::Ota(1));
-    assert_eq!(ports.platform.secure_boot_digests(), [Some(signer().digest()), None, None]);
+    assert_eq!(
+        ports.platform.secure_boot_digests(),
+        [Some(signer().digest()), None, None]
+    );
     device.power_off();
     assert!(device.ports().is_none());
 }

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use espseal_format::chip::ChipId;
+use espseal_format::image::{FlashSize, ImageLayout, set_flash_size};
 use espseal_format::partition_table::PartitionTable;
 use espseal_format::units::FlashOffset;
-use espseal_twin::boot::{AppSlot, BootFailure, BootOutcome, BootloaderSettings, SecureBootSupport};
+use espseal_twin::boot::{
+    AppSlot, BootFailure, BootOutcome, BootloaderSettings, SecureBootSupport,
+};
 use espseal_twin::device::VirtualDevice;
 use espseal_twin::efuse::{Efuses, Mac};
 use espseal_twin::factory::{FactoryPlan, Security};
@@ -30,20 +33,29 @@ fn open_device(chip: ChipId, pieces: &[(usize, Vec<u8>)]) -> VirtualDevice {
 }
 
 fn firmware(name: &str) -> Vec<u8> {
-    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../firmware/images"));
+    let folder = PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../firmware/images"
+    ));
     std::fs::read(folder.join(name)).unwrap()
 }
 
 /// A real bootloader of ESP-IDF for this chip.
 fn espflash_bootloader(chip: &str) -> Vec<u8> {
     let folder = oracles::cargo_package("espflash", "4.7.0").join("resources/bootloaders");
-    std::fs::read(folder.join(format!("{chip}-bootloader.bin"))).unwrap()
+    let mut image = std::fs::read(folder.join(format!("{chip}-bootloader.bin"))).unwrap();
+    // It is built for 2 MB; esptool would write the size of the chip at hand into it.
+    let mut layout = ImageLayout::parse(&image).unwrap();
+    set_flash_size(&mut image, &mut layout, FlashSize::Mb4).unwrap();
+    image
 }
 
 #[test]
 fn arduino_firmware_of_an_esp32_boots_and_a_flipped_bit_stops_it() {
     for (version, board) in [("2026.0.4", "nodemcu-32s"), ("2026.0.5", "esp32cam")] {
-        let folder = oracles::package("ivh", version).join("ivh/firmware").join(board);
+        let folder = oracles::package("ivh", version)
+            .join("ivh/firmware")
+            .join(board);
         let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
         let mut device = open_device(
             ChipId::Esp32,
@@ -56,10 +68,20 @@ fn arduino_firmware_of_an_esp32_boots_and_a_flipped_bit_stops_it() {
         );
         let report = device.power_on();
         assert_eq!(slot(&report), AppSlot::Ota(0), "{}", report.log);
-        assert!(report.log.says("Loaded app from partition at offset 0x10000"));
-        device.bus().write_raw(FlashOffset::new(0x2_0000), &[0; 16]).unwrap();
+        assert!(
+            report
+                .log
+                .says("Loaded app from partition at offset 0x10000")
+        );
+        device
+            .bus()
+            .write_raw(FlashOffset::new(0x2_0000), &[0; 16])
+            .unwrap();
         let report = device.power_on();
-        assert_eq!(report.outcome, BootOutcome::Failed(BootFailure::NoBootableApp));
+        assert_eq!(
+            report.outcome,
+            BootOutcome::Failed(BootFailure::NoBootableApp)
+        );
     }
 }
 
@@ -74,7 +96,10 @@ fn a_release_chain_of_apps_without_descriptor_verifies() {
                 (0x1000, read("bootloader_dio_80m.bin")),
                 (0x8000, read("dfrobot.ino.partitions.bin")),
                 (0xE000, read("boot_app0.bin")),
-                (0x1_0000, read(&format!("FirmataExpress.HANDPY.{version}.bin"))),
+                (
+                    0x1_0000,
+                    read(&format!("FirmataExpress.HANDPY.{version}.bin")),
+                ),
             ],
         );
         let report = device.power_on();
@@ -85,8 +110,10 @@ fn a_release_chain_of_apps_without_descriptor_verifies() {
 /// Real ESP-IDF bootloaders and real firmware, locked as in production, on both chips.
 #[test]
 fn real_firmware_boots_encrypted_and_signed() {
-    for (chip, name, table_offset) in [(ChipId::Esp32, "esp32", 0x9000), (ChipId::Esp32C3, "esp32c3", 0x8000)]
-    {
+    for (chip, name, table_offset) in [
+        (ChipId::Esp32, "esp32", 0x9000),
+        (ChipId::Esp32C3, "esp32c3", 0x8000),
+    ] {
         let table_offset = FlashOffset::new(table_offset);
         let csv = String::from_utf8(firmware(&format!("{name}-partitions.csv"))).unwrap();
         let table = PartitionTable::parse_csv(&csv, table_offset).unwrap();
@@ -109,12 +136,18 @@ fn real_firmware_boots_encrypted_and_signed() {
         }
         .build()
         .unwrap();
-        let settings =
-            BootloaderSettings { partition_table: table_offset, ..BootloaderSettings::default() };
+        let settings = BootloaderSettings {
+            partition_table: table_offset,
+            ..BootloaderSettings::default()
+        };
         let flash = NorFlash::from_bytes(made.flash).unwrap();
         let mut device = VirtualDevice::new(flash, made.efuses, settings);
         let report = device.power_on();
         assert_eq!(slot(&report), AppSlot::Ota(0), "{}", report.log);
-        assert!(report.log.says("Signature verified successfully!"), "{}", report.log);
+        assert!(
+            report.log.says("Signature verified successfully!"),
+            "{}",
+            report.log
+        );
     }
 }

@@ -23,11 +23,19 @@ fn made(chip: ChipId, digests: &[Digest], bootloader: &[u8], app: &[u8]) -> Virt
         table_offset: TABLE_OFFSET,
         table: &table(TWO_SLOTS),
         contents: &[("ota_0", app)],
-        security: Security::Release { flash_key: &key, digests, hmac_key: None },
+        security: Security::Release {
+            flash_key: &key,
+            digests,
+            hmac_key: None,
+        },
     }
     .build()
     .unwrap();
-    VirtualDevice::new(NorFlash::from_bytes(made.flash).unwrap(), made.efuses, settings())
+    VirtualDevice::new(
+        NorFlash::from_bytes(made.flash).unwrap(),
+        made.efuses,
+        settings(),
+    )
 }
 
 #[test]
@@ -38,12 +46,19 @@ fn unsigned_and_strangers_bootloaders_stop_in_the_rom() {
         let digests = [signer().digest()];
         for (bad, words) in [
             (bootloader(chip), "No signature block magic byte found"),
-            (stranger.sign(&bootloader(chip)), "don't match"),
+            (
+                stranger.sign(&bootloader(chip)),
+                "Sig block 0 signed with untrusted key",
+            ),
         ] {
             let report = made(chip, &digests, &bad, &signed_app).power_on();
             let refused = BootOutcome::Failed(BootFailure::Rom(RomRefusal::NotSigned));
             assert_eq!(report.outcome, refused);
-            assert!(report.log.says("secure boot verification failed"), "{}", report.log);
+            assert!(
+                report.log.says("secure boot verification failed"),
+                "{}",
+                report.log
+            );
             assert!(report.log.says(words), "{}", report.log);
         }
         let good = signer().sign(&bootloader(chip));
@@ -69,9 +84,18 @@ fn an_app_that_a_stranger_signed_or_nobody_is_not_booted() {
             (changed, "Checksum failed"),
             (broken, "image valid, signature bad"),
         ] {
-            let report =
-                made(chip, &[signer().digest()], &signer().sign(&bootloader(chip)), &bad).power_on();
-            assert_eq!(report.outcome, BootOutcome::Failed(BootFailure::NoBootableApp), "{words}");
+            let report = made(
+                chip,
+                &[signer().digest()],
+                &signer().sign(&bootloader(chip)),
+                &bad,
+            )
+            .power_on();
+            assert_eq!(
+                report.outcome,
+                BootOutcome::Failed(BootFailure::NoBootableApp),
+                "{words}"
+            );
             assert!(report.log.says(words), "{words}\n{}", report.log);
         }
     }
@@ -109,13 +133,22 @@ fn a_revoked_key_boots_nothing_any_more_and_the_other_key_goes_on() {
     };
     let mut device = made(chip, &digests, &both(&bootloader(chip)), &both(&app));
     assert_eq!(slot(&device.power_on()), AppSlot::Ota(0));
-    device.efuses_mut().burn("SECURE_BOOT_KEY_REVOKE0", 1).unwrap();
+    device
+        .efuses_mut()
+        .burn("SECURE_BOOT_KEY_REVOKE0", 1)
+        .unwrap();
     let report = device.power_on();
     assert_eq!(slot(&report), AppSlot::Ota(0), "{}", report.log);
     assert!(report.log.says("Valid secure boot key blocks: 1"));
-    device.efuses_mut().burn("SECURE_BOOT_KEY_REVOKE1", 1).unwrap();
+    device
+        .efuses_mut()
+        .burn("SECURE_BOOT_KEY_REVOKE1", 1)
+        .unwrap();
     let report = device.power_on();
-    assert_eq!(report.outcome, BootOutcome::Failed(BootFailure::Rom(RomRefusal::NotSigned)));
+    assert_eq!(
+        report.outcome,
+        BootOutcome::Failed(BootFailure::Rom(RomRefusal::NotSigned))
+    );
 }
 
 #[test]
@@ -127,9 +160,13 @@ fn the_wrong_flash_key_reads_as_an_invalid_header() {
         let at = if chip == ChipId::Esp32 { 0x1000 } else { 0 };
         let mut bus = device.bus();
         bus.erase_sector(FlashOffset::new(at)).unwrap();
-        bus.write_raw(FlashOffset::new(at), &signed[..4096]).unwrap();
+        bus.write_raw(FlashOffset::new(at), &signed[..4096])
+            .unwrap();
         let report = device.power_on();
-        assert_eq!(report.outcome, BootOutcome::Failed(BootFailure::Rom(RomRefusal::InvalidHeader)));
+        assert_eq!(
+            report.outcome,
+            BootOutcome::Failed(BootFailure::Rom(RomRefusal::InvalidHeader))
+        );
         assert!(report.log.says("invalid header: 0x"), "{}", report.log);
     }
 }
@@ -140,9 +177,16 @@ fn a_secure_boot_bootloader_refuses_a_chip_where_it_is_not_burnt() {
     let apps: &[(&str, &[u8])] = &[("ota_0", &app(chip, 1, 0))];
     let mut open = device(chip, TWO_SLOTS, apps, Locked::Open, settings());
     let report = open.power_on();
-    assert!(matches!(report.outcome, BootOutcome::Failed(_)), "{}", report.log);
+    assert!(
+        matches!(report.outcome, BootOutcome::Failed(_)),
+        "{}",
+        report.log
+    );
     let secure_boot = SecureBootSupport::Absent;
-    open.set_settings(BootloaderSettings { secure_boot, ..settings() });
+    open.set_settings(BootloaderSettings {
+        secure_boot,
+        ..settings()
+    });
     assert_eq!(slot(&open.power_on()), AppSlot::Ota(0));
 }
 
@@ -153,10 +197,27 @@ fn images_signed_by_espsecure_boot() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let run = |arguments: &[&str]| {
-            oracles::run(oracles::tool("espsecure").current_dir(folder.path()).args(arguments))
+            oracles::run(
+                oracles::tool("espsecure")
+                    .current_dir(folder.path())
+                    .args(arguments),
+            )
         };
-        run(&["generate-signing-key", "--version", "2", "--scheme", "rsa3072", "key.pem"]);
-        run(&["digest-sbv2-public-key", "--keyfile", "key.pem", "--output", "digest"]);
+        run(&[
+            "generate-signing-key",
+            "--version",
+            "2",
+            "--scheme",
+            "rsa3072",
+            "key.pem",
+        ]);
+        run(&[
+            "digest-sbv2-public-key",
+            "--keyfile",
+            "key.pem",
+            "--output",
+            "digest",
+        ]);
         let sign = |image: &[u8]| {
             std::fs::write(path("image"), image).unwrap();
             let arguments = ["sign-data", "--version", "2", "--keyfile", "key.pem"];
@@ -170,6 +231,9 @@ fn images_signed_by_espsecure_boot() {
         let report = made(chip, &[digest], &bootloader, &app).power_on();
         assert_eq!(slot(&report), AppSlot::Ota(0), "{}", report.log);
         let report = made(chip, &[signer().digest()], &bootloader, &app).power_on();
-        assert!(matches!(report.outcome, BootOutcome::Failed(BootFailure::Rom(_))));
+        assert!(matches!(
+            report.outcome,
+            BootOutcome::Failed(BootFailure::Rom(_))
+        ));
     }
 }

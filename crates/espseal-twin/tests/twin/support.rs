@@ -25,12 +25,13 @@ pub(crate) const OTA_0: u32 = 0x2_0000;
 pub(crate) const OTA_1: u32 = 0x4_0000;
 pub(crate) const FACTORY: u32 = 0x6_0000;
 pub(crate) const TEST: u32 = 0x8_0000;
-pub(crate) const NVS: u32 = 0xA_0000;
+pub(crate) const NVS: u32 = 0xE000;
+pub(crate) const JOURNAL: u32 = 0x1_2000;
 pub(crate) const FLASH_SIZE: usize = 0x10_0000;
 
 pub(crate) const TWO_SLOTS: &str = "otadata,data,ota,0xc000,0x2000\n\
-    ota_0,app,ota_0,0x20000,0x20000\nota_1,app,ota_1,0x40000,0x20000\n\
-    nvs,data,nvs,0xa0000,0x4000\njournal,data,0x40,0xa4000,0x4000,encrypted\n";
+    nvs,data,nvs,0xe000,0x4000\njournal,data,0x40,0x12000,0x4000,encrypted\n\
+    ota_0,app,ota_0,0x20000,0x20000\nota_1,app,ota_1,0x40000,0x20000\n";
 pub(crate) const WITH_FACTORY: &str = "factory,app,factory,0x60000,0x20000\n";
 pub(crate) const WITH_TEST: &str = "test,app,test,0x80000,0x20000\n";
 
@@ -49,16 +50,21 @@ impl Signer {
     }
 
     fn public(&self) -> RsaPublicKey {
-        let public = self.0.public_key();
-        let modulus = public.modulus().big_endian_without_leading_zero().try_into().unwrap();
+        // RSAPublicKey in DER: two headers of four bytes and a zero before the modulus.
+        let modulus = self.0.public_key().as_ref()[9..393].try_into().unwrap();
         RsaPublicKey::new(modulus, 65537).unwrap()
     }
 
     /// The 1216-byte block over an image that ends on a sector.
     pub(crate) fn block(&self, image: &[u8]) -> Vec<u8> {
         let mut signature = [0; 384];
-        self.0.sign(&RSA_PSS_SHA256, &SystemRandom::new(), image, &mut signature).unwrap();
-        build_block(&self.public(), &Digest::of(image), &signature).unwrap().encode().to_vec()
+        self.0
+            .sign(&RSA_PSS_SHA256, &SystemRandom::new(), image, &mut signature)
+            .unwrap();
+        build_block(&self.public(), &Digest::of(image), &signature)
+            .unwrap()
+            .encode()
+            .to_vec()
     }
 
     pub(crate) fn digest(&self) -> Digest {
@@ -108,6 +114,9 @@ pub(crate) fn app(chip: ChipId, filler: u8, secure_version: u32) -> Vec<u8> {
     let mut rodata = vec![filler; 5000];
     rodata[..4].copy_from_slice(&0xABCD_5432_u32.to_le_bytes());
     rodata[4..8].copy_from_slice(&secure_version.to_le_bytes());
+    rodata[8..256].fill(0);
+    rodata[16] = b'0' + filler;
+    rodata[48..52].copy_from_slice(b"twin");
     let (rom, ram) = match chip {
         ChipId::Esp32 => (0x3F40_0020, 0x3FFB_0000),
         _ => (0x3C00_0020, 0x3FC9_0000),
@@ -116,7 +125,11 @@ pub(crate) fn app(chip: ChipId, filler: u8, secure_version: u32) -> Vec<u8> {
 }
 
 pub(crate) fn bootloader(chip: ChipId) -> Vec<u8> {
-    let ram = if chip == ChipId::Esp32 { 0x4007_8000 } else { 0x403C_C000 };
+    let ram = if chip == ChipId::Esp32 {
+        0x4007_8000
+    } else {
+        0x403C_C000
+    };
     image(chip, &[(ram, vec![0x42; 6000])])
 }
 
@@ -126,7 +139,9 @@ pub(crate) fn table(text: &str) -> PartitionTable {
 
 pub(crate) fn flash_key(chip: ChipId) -> FlashKey {
     let mut key = [0; 32];
-    key.iter_mut().enumerate().for_each(|(index, byte)| *byte = index as u8 * 7 + 3);
+    key.iter_mut()
+        .enumerate()
+        .for_each(|(index, byte)| *byte = index as u8 * 7 + 3);
     match chip {
         ChipId::Esp32 => FlashKey::Esp32(key),
         _ => FlashKey::Xts128(key),
@@ -149,8 +164,14 @@ pub(crate) fn device(
     settings: BootloaderSettings,
 ) -> VirtualDevice {
     let (signer, key) = (signer(), flash_key(chip));
-    let signed: Vec<_> = apps.iter().map(|(label, app)| (*label, signer.sign(app))).collect();
-    let contents: Vec<_> = signed.iter().map(|(label, app)| (*label, &app[..])).collect();
+    let signed: Vec<_> = apps
+        .iter()
+        .map(|(label, app)| (*label, signer.sign(app)))
+        .collect();
+    let contents: Vec<_> = signed
+        .iter()
+        .map(|(label, app)| (*label, &app[..]))
+        .collect();
     let digests = [signer.digest()];
     let made = FactoryPlan {
         chip,
@@ -162,19 +183,28 @@ pub(crate) fn device(
         contents: &contents,
         security: match locked {
             Locked::Open => Security::Open,
-            Locked::Release => {
-                Security::Release { flash_key: &key, digests: &digests, hmac_key: None }
-            }
+            Locked::Release => Security::Release {
+                flash_key: &key,
+                digests: &digests,
+                hmac_key: None,
+            },
         },
     }
     .build()
     .unwrap();
-    VirtualDevice::new(NorFlash::from_bytes(made.flash).unwrap(), made.efuses, settings)
+    VirtualDevice::new(
+        NorFlash::from_bytes(made.flash).unwrap(),
+        made.efuses,
+        settings,
+    )
 }
 
 /// Secure boot and rollback on, table where the tests have it.
 pub(crate) fn settings() -> BootloaderSettings {
-    BootloaderSettings { partition_table: TABLE_OFFSET, ..BootloaderSettings::default() }
+    BootloaderSettings {
+        partition_table: TABLE_OFFSET,
+        ..BootloaderSettings::default()
+    }
 }
 
 /// Writes one otadata entry through flash encryption: `None` leaves the sector erased.
@@ -217,7 +247,10 @@ pub(crate) fn entry(seq: u32, state: u32) -> [u8; 32] {
 
 /// Spoils the app in the partition at `offset`.
 pub(crate) fn corrupt(device: &mut VirtualDevice, offset: u32) {
-    device.bus().write_raw(FlashOffset::new(offset + 0x1000), &[0; 64]).unwrap();
+    device
+        .bus()
+        .write_raw(FlashOffset::new(offset + 0x1000), &[0; 64])
+        .unwrap();
 }
 
 #[track_caller]

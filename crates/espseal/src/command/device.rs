@@ -96,7 +96,7 @@ fn list(context: &Context) -> Outcome {
     let project = Project::open(&context.global.project)?;
     let registry = Registry::open(&project)?;
     let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
+    table.load_style(comfy_table::presets::NOTHING);
     table.set_header(["device", "kind", "chip", "channel", "standing"]);
     for device in registry.devices() {
         table.add_row([

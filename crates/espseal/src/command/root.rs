@@ -74,7 +74,10 @@ impl Root {
 /// The root keys that are still in the project.
 fn keys_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let failed = |error| {
-        let what = format!("cannot list {}: {error}; check its permissions", folder.display());
+        let what = format!(
+            "cannot list {}: {error}; check its permissions",
+            folder.display()
+        );
         Failure::new(Blame::Io, what)
     };
     let mut keys = Vec::new();

@@ -41,8 +41,8 @@ impl Sign {
             .key
             .unwrap_or_else(|| context.global.project.join("keys/secure-boot.pem"));
         let key = SecureBootKey::load(&path)?;
-        let (image, _) = read_image(&self.image)
-            .map_err(|error| Failure::new(error.blame(), error))?;
+        let (image, _) =
+            read_image(&self.image).map_err(|error| Failure::new(error.blame(), error))?;
         let kind = match self.bootloader {
             true => ImageKind::Bootloader,
             false => ImageKind::App,

@@ -35,7 +35,11 @@ impl Verify {
         };
         let image = context.authority()?.verify_image(&request)?;
         let descriptor = image.descriptor();
-        let keys: Vec<_> = image.signing_keys().iter().map(ToString::to_string).collect();
+        let keys: Vec<_> = image
+            .signing_keys()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         Ok(Answer::new(json!({
             "chip": image.chip().target(),
             "project": descriptor.project(),

@@ -29,6 +29,8 @@ pub(crate) enum RefusedBy {
     Agent,
     /// ESP-IDF's bootloader.
     Bootloader,
+    /// Unmodified ESP-IDF.
+    EspIdf,
     /// The publisher, before anything left the maker's machine.
     Publisher,
 }
@@ -39,6 +41,7 @@ impl RefusedBy {
         match self {
             Self::Agent => "agent",
             Self::Bootloader => "bootloader",
+            Self::EspIdf => "ESP-IDF",
             Self::Publisher => "publish",
         }
     }
@@ -70,11 +73,30 @@ pub(crate) struct Sizes {
     pub esp_idf_header: u64,
 }
 
+impl Scene {
+    /// A scene that could not be played to its end.
+    pub(crate) fn broken(title: &'static str, error: &anyhow::Error) -> Self {
+        Self {
+            title,
+            device: "",
+            expected: "played to the end",
+            observed: format!("{error:#}"),
+            refused_by: None,
+            passed: false,
+        }
+    }
+}
+
 impl Summary {
     /// Sums up.
     pub(crate) fn new(scenes: Vec<Scene>, sizes: Sizes, took: Duration) -> Self {
         let passed = !scenes.is_empty() && scenes.iter().all(|scene| scene.passed);
-        Self { scenes, sizes, milliseconds: took.as_millis(), passed }
+        Self {
+            scenes,
+            sizes,
+            milliseconds: took.as_millis(),
+            passed,
+        }
     }
 }
 

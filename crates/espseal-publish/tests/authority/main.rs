@@ -1,0 +1,18 @@
+//! The release authority from the outside: a project in a temporary folder, and what becomes
+//! visible in its repository.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod admission;
+mod interruption;
+mod oracle;
+mod refusals;
+mod rehearsal;
+mod releases;
+mod root;
+mod support;
