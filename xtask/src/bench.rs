@@ -34,14 +34,21 @@ impl Row {
     }
 
     fn print(&self) {
-        let peer = self.peer.map_or_else(|| "-".into(), |peer| format!("{peer:.3}"));
-        let ratio = self.peer.map_or_else(String::new, |_| format!("{:.2}", self.measured()));
+        let peer = self
+            .peer
+            .map_or_else(|| "-".into(), |peer| format!("{peer:.3}"));
+        let ratio = self
+            .peer
+            .map_or_else(String::new, |_| format!("{:.2}", self.measured()));
         let verdict = match self.goal {
             None => "-".into(),
             Some(goal) if self.measured() <= goal => format!("at most {goal}: reached"),
             Some(goal) => format!("at most {goal}: MISSED"),
         };
-        println!("{:<56} {:>10.3} {:>10} {:<4} {:>7}  {verdict}", self.name, self.ours, peer, self.unit, ratio);
+        println!(
+            "{:<56} {:>10.3} {:>10} {:<4} {:>7}  {verdict}",
+            self.name, self.ours, peer, self.unit, ratio
+        );
     }
 }
 
@@ -56,11 +63,17 @@ pub(crate) fn run() -> Result<()> {
     let espseal = process::workspace().join("target/release/espseal");
     print!("{}", process::output(Command::new("date").arg("-u"))?);
     println!("{}", processor());
-    println!("{:<56} {:>10} {:>10} {:<4} {:>7}  goal", "", "ours", "peer", "unit", "ratio");
+    println!(
+        "{:<56} {:>10} {:>10} {:<4} {:>7}  goal",
+        "", "ours", "peer", "unit", "ratio"
+    );
     let mut rows = seal::run(&espseal)?;
     rows.extend(server::run(&espseal)?);
     rows.iter().for_each(Row::print);
-    let missed = rows.iter().filter(|row| row.goal.is_some_and(|goal| row.measured() > goal)).count();
+    let missed = rows
+        .iter()
+        .filter(|row| row.goal.is_some_and(|goal| row.measured() > goal))
+        .count();
     anyhow::ensure!(missed == 0, "{missed} goal(s) missed");
     Ok(())
 }
@@ -68,6 +81,11 @@ pub(crate) fn run() -> Result<()> {
 /// The processor's name.
 fn processor() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|line| line.strip_prefix("model name"));
-    name.map_or_else(|| "unknown processor".into(), |name| name.trim_start_matches(['\t', ' ', ':']).into())
+    let name = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
+    name.map_or_else(
+        || "unknown processor".into(),
+        |name| name.trim_start_matches(['\t', ' ', ':']).into(),
+    )
 }

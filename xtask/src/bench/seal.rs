@@ -22,11 +22,22 @@ pub(super) fn run(espseal: &Path) -> Result<Vec<Row>> {
     let folder = tempfile::tempdir().context("cannot make a folder for the benchmark")?;
     let path = |name: &str| folder.path().join(name);
     // Not compressible and not constant: AES does not care, file systems may.
-    let image: Vec<u8> = (0..IMAGE as u64).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect();
+    let image: Vec<u8> = (0..IMAGE as u64)
+        .map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
+        .collect();
     fs::write(path("image.bin"), image).context("cannot write the image")?;
-    process::run(openssl().args(["genrsa", "-out"]).arg(path("key.pem")).arg("3072"))?;
     process::run(
-        openssl().args(["rsa", "-pubout", "-in"]).arg(path("key.pem")).arg("-out").arg(path("public.pem")),
+        openssl()
+            .args(["genrsa", "-out"])
+            .arg(path("key.pem"))
+            .arg("3072"),
+    )?;
+    process::run(
+        openssl()
+            .args(["rsa", "-pubout", "-in"])
+            .arg(path("key.pem"))
+            .arg("-out")
+            .arg(path("public.pem")),
     )?;
     let mut fastest = [f64::INFINITY; 2];
     for _ in 0..RUNS {
@@ -39,7 +50,14 @@ pub(super) fn run(espseal: &Path) -> Result<Vec<Row>> {
                 .arg("--output")
                 .arg(path("ours.enc")),
             openssl()
-                .args(["cms", "-encrypt", "-binary", "-aes-256-gcm", "-outform", "DER"])
+                .args([
+                    "cms",
+                    "-encrypt",
+                    "-binary",
+                    "-aes-256-gcm",
+                    "-outform",
+                    "DER",
+                ])
                 .args(["-secretkey", &"5A".repeat(32), "-secretkeyid", "01", "-in"])
                 .arg(path("image.bin"))
                 .arg("-out")
@@ -59,7 +77,13 @@ pub(super) fn run(espseal: &Path) -> Result<Vec<Row>> {
     }
     let [ours, peer] = fastest;
     let name = "sealing 4 MiB, whole process (peer: openssl cms)";
-    Ok(vec![Row { name, ours, peer: Some(peer), unit: "ms", goal: None }])
+    Ok(vec![Row {
+        name,
+        ours,
+        peer: Some(peer),
+        unit: "ms",
+        goal: None,
+    }])
 }
 
 fn openssl() -> Command {

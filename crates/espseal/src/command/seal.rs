@@ -39,8 +39,8 @@ impl Seal {
         let recipient = read_rsa_public_key(&self.recipient)?;
         let plaintext = files::read(&self.input, "a file to seal", LARGEST)?;
         let length = plaintext.len();
-        let sealed = seal_for(&recipient, plaintext)
-            .map_err(|error| Failure::new(error.blame(), error))?;
+        let sealed =
+            seal_for(&recipient, plaintext).map_err(|error| Failure::new(error.blame(), error))?;
         files::create(&self.output, &sealed, Secrecy::Public)?;
         Ok(Answer::new(json!({
             "output": self.output,
