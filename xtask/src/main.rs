@@ -1,5 +1,6 @@
 //! The project's own tasks. `cargo xtask --help` lists them; none needs anything installed first.
 
+mod bench;
 mod ci;
 mod demo;
 mod nostd;
@@ -24,6 +25,8 @@ struct Arguments {
 enum Task {
     /// Install the oracles, then run every test of the workspace
     Test(test::Arguments),
+    /// Measure ours and the peers' in one run, and print ratios
+    Bench,
     /// Check formatting and lints, then run every test
     Ci,
     /// Run the main job: one release, all the way
@@ -39,6 +42,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test(arguments) => test::run(&arguments),
+        Task::Bench => bench::run(),
         Task::Ci => ci::run(),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Oracles => oracles::install(),

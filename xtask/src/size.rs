@@ -46,7 +46,7 @@ fn section(sections: &str, name: &str) -> Result<u64> {
         .filter_map(|mut words| (words.next() == Some(name)).then(|| words.next()).flatten())
         .map(|length| {
             length
-                .parse()
+                .parse::<u64>()
                 .with_context(|| format!("length of {name} is {length}"))
         })
         .sum()

@@ -19,6 +19,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return process::run(process::cargo().arg("test").args(&arguments.cargo));
     }
     nostd::run()?;
-    process::run(process::cargo().args(["test", "--workspace", "--all-targets"]))?;
+    process::run(process::cargo().args([
+        "test",
+        "--workspace",
+        "--all-targets",
+        "--no-fail-fast",
+    ]))?;
     process::run(process::cargo().args(["test", "--workspace", "--doc"]))
 }

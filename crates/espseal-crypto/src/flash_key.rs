@@ -19,7 +19,7 @@ use core::fmt;
 
 use espseal_format::chip::SchemeId;
 use sha2::{Digest as _, Sha256};
-use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// Bytes in one eFuse key block.
 pub const BLOCK_LEN: usize = 32;
@@ -117,6 +117,7 @@ impl FlashKey {
 }
 
 /// A flash encryption key in the order in which it is burnt.
+#[derive(ZeroizeOnDrop)]
 pub struct EfuseKey {
     blocks: [[u8; BLOCK_LEN]; 2],
     used: usize,
@@ -129,12 +130,6 @@ impl EfuseKey {
     #[must_use]
     pub fn blocks(&self) -> &[[u8; BLOCK_LEN]] {
         self.blocks.get(..self.used).unwrap_or_default()
-    }
-}
-
-impl Drop for EfuseKey {
-    fn drop(&mut self) {
-        self.blocks.zeroize();
     }
 }
 

@@ -27,3 +27,47 @@ macro_rules! failure {
         impl core::error::Error for $name {}
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use zeroize::ZeroizeOnDrop;
+
+    use crate::content::ContentKey;
+    use crate::device_key::SoftwareDeviceKey;
+    use crate::epoch::{DevicePrivateKey, EpochKey, Kek};
+    use crate::es256::SigningKey;
+    use crate::flash_key::{EfuseKey, FlashKey};
+
+    /// Does not compile for a type that has `Clone`: the `_` would be ambiguous.
+    macro_rules! has_no_clone {
+        ($($secret:ty),*) => {$({
+            trait Ambiguous<T> {
+                fn here() {}
+            }
+            impl<T> Ambiguous<()> for T {}
+            struct WithClone;
+            impl<T: Clone> Ambiguous<WithClone> for T {}
+            <$secret as Ambiguous<_>>::here();
+        })*};
+    }
+
+    #[test]
+    fn secrets_cannot_be_cloned() {
+        has_no_clone!(ContentKey, EpochKey, Kek, FlashKey, EfuseKey);
+        has_no_clone!(SigningKey, DevicePrivateKey, SoftwareDeviceKey);
+    }
+
+    #[test]
+    fn secrets_are_wiped_when_dropped() {
+        fn wiped<T: ZeroizeOnDrop>() {}
+        wiped::<ContentKey>();
+        wiped::<EpochKey>();
+        wiped::<Kek>();
+        wiped::<FlashKey>();
+        wiped::<EfuseKey>();
+        // What the other secrets are made of.
+        wiped::<p256::ecdsa::SigningKey>();
+        wiped::<p256::SecretKey>();
+        wiped::<aes::Aes256>();
+    }
+}

@@ -135,30 +135,32 @@ fn signatures_verify_with_either_s() {
 /// ECDSA by RFC 6979 makes signatures reproducible: ours are those of OpenSSL.
 #[test]
 fn single_signer_envelopes_verify_and_are_signed_again_byte_for_byte() {
-    let documents: [(Role, &str, &[u8], &[u8], &[u8]); 3] = [
+    let documents: [(Role, &str, [&[u8]; 3]); 3] = [
         (
             Role::Releases,
             "releases",
-            file!("releases.cose"),
-            file!("releases.tbs"),
-            file!("releases.pub"),
+            [
+                file!("releases.cose"),
+                file!("releases.tbs"),
+                file!("releases.pub"),
+            ],
         ),
         (
             Role::Now,
             "now",
-            file!("now.cose"),
-            file!("now.tbs"),
-            file!("now.pub"),
+            [file!("now.cose"), file!("now.tbs"), file!("now.pub")],
         ),
         (
             Role::Report,
             "report",
-            file!("report.cose"),
-            file!("report.tbs"),
-            file!("report.pub"),
+            [
+                file!("report.cose"),
+                file!("report.tbs"),
+                file!("report.pub"),
+            ],
         ),
     ];
-    for (role, name, envelope, covered, public) in documents {
+    for (role, name, [envelope, covered, public]) in documents {
         let document = Sign1::parse(envelope).unwrap();
         let keys = [PublicKeyBytes(public.try_into().unwrap())];
         assert_eq!(

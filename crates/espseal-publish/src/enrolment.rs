@@ -236,6 +236,16 @@ fn point(path: &Path, field: &'static str, text: &str) -> Result<PublicKeyBytes,
         })
 }
 
+/// Reads a PEM file with the RSA-3072 public key of an ESP-IDF device into canonical DER.
+///
+/// # Errors
+/// [`EnrolmentError`] saying what is wrong with the key.
+pub fn read_rsa_public_key(path: &Path) -> Result<Vec<u8>, EnrolmentError> {
+    let bytes = files::read(path, "an RSA public key in PEM", LARGEST_RECORD)?;
+    let text = str::from_utf8(&bytes).map_err(|_| EnrolmentError::Text { path: path.into() })?;
+    rsa_public_key(path, text)
+}
+
 /// Reads an RSA public key of exactly 3072 bits with exponent 65537 into canonical DER.
 fn rsa_public_key(path: &Path, text: &str) -> Result<Vec<u8>, EnrolmentError> {
     let unreadable = || EnrolmentError::RsaUnreadable { path: path.into() };

@@ -5,10 +5,11 @@
 //! 7.2), depend on the device; so the server stores one header a device and one body for all.
 
 use aws_lc_rs::rsa::{Pkcs1PublicEncryptingKey, PublicEncryptingKey};
-use espseal_crypto::content::ContentKey;
+use espseal_crypto::content::{self, ContentKey};
 use espseal_format::enc_img::{EncImgHeader, LEN};
-use espseal_format::units::DeviceId;
+use espseal_format::units::{DeviceId, Digest};
 
+use crate::authority::random;
 use crate::blame::Blame;
 
 /// What a header needs to know about a body.
@@ -44,6 +45,21 @@ pub fn header(
     key.encrypt(opening.key.expose_secret(), &mut wrapped)
         .map_err(|_| refused())?;
     Ok(EncImgHeader::new(wrapped, opening.iv, opening.length, opening.tag).encode())
+}
+
+/// Seals a file for one ESP-IDF device: header, then body, as `esp_encrypted_img` downloads it.
+///
+/// # Errors
+/// [`HeaderError`] when the key is not RSA-3072 or does not encrypt, or when the file is 4 GiB or
+/// longer, which the header cannot say.
+pub fn seal_for(public_key: &[u8], mut plaintext: Vec<u8>) -> Result<Vec<u8>, HeaderError> {
+    let device = DeviceId(Digest::of(public_key).0);
+    let length = u32::try_from(plaintext.len()).map_err(|_| HeaderError { device })?;
+    let sealed = content::seal(&mut random(), &mut plaintext);
+    let (key, iv, tag) = (&sealed.key, sealed.iv.0, sealed.tag.0);
+    let header = header(device, public_key, &Opening { key, iv, tag, length })?;
+    plaintext.splice(0..0, header);
+    Ok(plaintext)
 }
 
 /// A device's RSA key does not take the content key.

@@ -14,6 +14,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use espseal_format::repository::Resource;
 use espseal_format::units::Digest;
@@ -302,7 +303,16 @@ fn folders_and_pipes_are_no_files() {
             .success()
     );
     let site = folder.serve();
+    // A server that waits for the pipe's other end gets it later, so that this test ends.
+    let (told, answered) = std::sync::mpsc::channel::<()>();
+    let other_end = std::thread::spawn(move || {
+        let late = answered.recv_timeout(Duration::from_secs(15)).is_err();
+        let _end = late.then(|| fs::OpenOptions::new().read(true).write(true).open(pipe));
+        late
+    });
     assert_eq!(site.get("/now.cose", &[]).status, 404);
+    let _answered = told.send(());
+    assert!(!other_end.join().unwrap(), "the server waits for the pipe");
     let file = folder.path("repository").join(&path[1..]);
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();

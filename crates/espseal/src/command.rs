@@ -7,6 +7,7 @@ mod now;
 mod publish;
 mod rollout;
 mod root;
+mod seal;
 mod serve;
 mod sign;
 mod verify;
@@ -30,6 +31,7 @@ pub(crate) enum Command {
     Rollout(rollout::Rollout),
     Now(now::Now),
     Root(root::Root),
+    Seal(seal::Seal),
     Serve(serve::Serve),
 }
 
@@ -46,6 +48,7 @@ impl Command {
             Self::Rollout(verb) => verb.run(context),
             Self::Now(verb) => verb.run(context),
             Self::Root(verb) => verb.run(context),
+            Self::Seal(verb) => verb.run(),
             Self::Serve(verb) => verb.run(context),
         }
     }

@@ -24,8 +24,6 @@ pub(crate) const ESP_IDF_TABLE_OFFSET: FlashOffset = FlashOffset::new(0x8000);
 pub(crate) struct Defaults {
     /// The chip.
     pub(crate) chip: ChipId,
-    /// Project name in the descriptors of both releases.
-    pub(crate) project: &'static str,
     /// App images of release 1.0.0 and 2.0.0: unsigned, ending on an MMU page.
     pub(crate) releases: [&'static [u8]; 2],
     /// Partition table as CSV.
@@ -39,7 +37,6 @@ pub(crate) struct Defaults {
 /// ESP32-C3: firmware in Rust over esp-hal.
 static ESP32C3: Defaults = Defaults {
     chip: ChipId::Esp32C3,
-    project: "espseal-demo-c3",
     releases: [
         include_bytes!("../../../firmware/images/esp32c3-release-1.bin"),
         include_bytes!("../../../firmware/images/esp32c3-release-2.bin"),
@@ -52,7 +49,6 @@ static ESP32C3: Defaults = Defaults {
 /// ESP32: firmware in C. The bootloader with its signature sector reaches from 0x1000 to 0x9000.
 static ESP32: Defaults = Defaults {
     chip: ChipId::Esp32,
-    project: "espseal-demo-esp32",
     releases: [
         include_bytes!("../../../firmware/images/esp32-release-1.bin"),
         include_bytes!("../../../firmware/images/esp32-release-2.bin"),

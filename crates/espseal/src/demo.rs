@@ -40,9 +40,15 @@ const ACTS: [Act; 13] = [
     ("leaving the factory", acts::leave_the_factory),
     ("polling release 1", acts::poll_release_1),
     ("publishing release 2", acts::publish_release_2),
-    ("a server that widens the cohort", acts::widen_behind_the_makers_back),
+    (
+        "a server that widens the cohort",
+        acts::widen_behind_the_makers_back,
+    ),
     ("installing release 2", acts::install_release_2),
-    ("a server that tampers with the body", attacks::tamper_with_body),
+    (
+        "a server that tampers with the body",
+        attacks::tamper_with_body,
+    ),
     ("a server that replays release 1", attacks::replay_release_1),
     ("a server that swaps wraps", attacks::swap_wraps),
     ("otadata in plaintext", attacks::write_plaintext_otadata),
@@ -63,20 +69,18 @@ pub(crate) fn play(
     let inputs = inputs::gather(own)?;
     let temporary = tempfile::tempdir().context("cannot create a temporary folder")?;
     let folder = match keep {
-        Some(folder) => {
-            claim(folder)?;
-            folder
-        }
-        None => temporary.path(),
+        Some(folder) => folder,
+        None => &temporary.path().join("kept"),
     };
+    claim(folder)?;
     let bars = Bars::new(ACTS.len() as u64, quiet);
-    let mut stage = Stage::set(folder, inputs, observer, bars)?;
+    let mut stage = Stage::set(folder, temporary.path(), inputs, observer, bars)?;
     attacks::keep_old_repository(&stage)?;
     let mut scenes = Vec::new();
     for (title, act) in ACTS {
         if observer.is_interrupted() {
             stage.bars.clear();
-            bail!("interrupted");
+            return Err(Interrupted.into());
         }
         stage.bars.announce(title);
         match act(&mut stage) {
@@ -98,8 +102,27 @@ pub(crate) fn play(
 fn claim(folder: &Path) -> Result<()> {
     let text = || format!("cannot create {}", folder.display());
     std::fs::create_dir_all(folder).with_context(text)?;
-    if std::fs::read_dir(folder).with_context(text)?.next().is_some() {
-        bail!("{} is not empty; give --keep a new folder", folder.display());
+    if std::fs::read_dir(folder)
+        .with_context(text)?
+        .next()
+        .is_some()
+    {
+        bail!(
+            "{} is not empty; give --keep a new folder",
+            folder.display()
+        );
     }
     Ok(())
 }
+
+/// The user asked to stop.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("interrupted; nothing was kept")
+    }
+}
+
+impl std::error::Error for Interrupted {}

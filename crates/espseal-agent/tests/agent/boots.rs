@@ -94,6 +94,7 @@ fn image_that_is_never_confirmed_is_rolled_back_and_quarantined_the_second_time(
 #[test]
 fn release_that_failed_once_and_was_then_confirmed_is_forgiven() {
     let mut world = activated(Delivery::Ota0Valid);
+    let manifest = world.manifest;
     world.boot();
     world.boot();
     assert!(matches!(
@@ -101,8 +102,43 @@ fn release_that_failed_once_and_was_then_confirmed_is_forgiven() {
         Ok(BootOutcome::RolledBack { failures: 1, .. })
     ));
     world.update_and_confirm();
-    world.offer(&app("3.0"), 3);
-    world.update_and_confirm();
+    // The same release again, under a later seq.
+    world.maker.offer(manifest, 3);
+    world.maker.publish();
+    assert!(matches!(
+        world.update(),
+        Ok(UpdateOutcome::RestartToBoot { .. })
+    ));
+    world.boot();
+    world.boot();
+    assert_eq!(
+        world.on_boot(),
+        Ok(BootOutcome::RolledBack {
+            manifest,
+            failures: 1
+        })
+    );
+}
+
+#[test]
+fn torn_activations_of_one_release_are_not_held_against_the_next() {
+    let mut world = World::new();
+    for (version, seq) in [("2.0", 2), ("3.0", 3)] {
+        world.offer(&app(version), seq);
+        let manifest = world.manifest;
+        for attempts in 1..=3 {
+            assert!(matches!(
+                world.update(),
+                Ok(UpdateOutcome::RestartToBoot { .. })
+            ));
+            world.flash.program_factory(OTADATA + 0x1000, &[0x5A; 32]);
+            world.boot();
+            assert_eq!(
+                world.on_boot(),
+                Ok(BootOutcome::Torn { manifest, attempts })
+            );
+        }
+    }
 }
 
 #[test]

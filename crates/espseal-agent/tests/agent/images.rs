@@ -6,12 +6,12 @@ use espseal_agent::error::{AgentError, BodyError, DescriptorField, DeviceError};
 use espseal_agent::observer::Event;
 use espseal_agent::platform::Slot;
 use espseal_format::metadata::manifest::Manifest;
-use espseal_format::units::{Digest, SecurityVersion};
+use espseal_format::units::{Digest, FlashOffset, SecurityVersion};
 
 use crate::metadata::denial;
 use crate::support::image::App;
 use crate::support::rsa::FOREIGN;
-use crate::support::{Delivery, World, app};
+use crate::support::{Delivery, OTA_1, World, app};
 
 /// A world that offers `image` under a manifest that says it is `app("2.0")`, but for `bend`.
 fn offering(image: Vec<u8>, bend: impl FnOnce(&mut Manifest)) -> World {
@@ -28,10 +28,11 @@ fn condemned(mut world: World) -> BodyError {
     let Err(AgentError::Body(error)) = world.update() else {
         panic!("not refused for its body");
     };
-    assert!(
-        !world.slot_holds(Slot::Ota(1), &world.new[..4096]),
-        "chunk 0 was written"
-    );
+    let first = FlashOffset::new(OTA_1);
+    let written = world
+        .diary
+        .count(|event| *event == Event::Written { at: first });
+    assert_eq!(written, 0, "chunk 0 was written");
     assert_eq!(world.boot(), Slot::Ota(0));
     // What stands in the slot is not fetched again, only chunk 0 and the page.
     let ranges = world.maker.repository.body_ranges().len();
@@ -74,6 +75,22 @@ fn image_that_the_bootloader_would_not_start_is_refused() {
         condemned(offering(image, |_| {})),
         BodyError::ImageStructure
     );
+}
+
+#[test]
+fn image_that_the_cache_could_not_map_is_refused() {
+    // Offset 32 of the flash cannot appear at the start of a page of instructions.
+    let image = with(|app| app.load_addr = 0x4200_0000);
+    assert_eq!(
+        condemned(offering(image, |_| {})),
+        BodyError::ImageStructure
+    );
+    let image = with(|app| app.load_addr = 0x4200_0020);
+    let mut world = offering(image, |_| {});
+    assert!(matches!(
+        world.update(),
+        Ok(UpdateOutcome::RestartToBoot { .. })
+    ));
 }
 
 #[test]
@@ -200,4 +217,24 @@ fn complete_image_whose_key_was_revoked_since_loses_its_first_sector() {
     world.chip.digests = [Some(FOREIGN.digest()), None, None];
     assert_eq!(world.update(), Err(BodyError::UnknownSigner.into()));
     assert!(!world.slot_holds(Slot::Ota(1), &world.new[..4096]));
+}
+
+#[test]
+fn image_that_changes_while_chunk_0_is_written_is_found_and_loses_its_first_sector() {
+    let mut world = World::new();
+    world.flash.disturbed = Some((OTA_1, OTA_1 + 0x3123));
+    let refused = world.update();
+    assert!(
+        matches!(
+            refused,
+            Err(AgentError::Body(BodyError::ImageDigest { .. }))
+        ),
+        "{refused:?}"
+    );
+    assert!(!world.slot_holds(Slot::Ota(1), &world.new[..4096]));
+    world.flash.disturbed = None;
+    assert!(matches!(
+        world.update(),
+        Ok(UpdateOutcome::RestartToBoot { .. })
+    ));
 }

@@ -8,6 +8,7 @@
 
 mod bodies;
 mod boots;
+mod codes;
 mod images;
 mod layout;
 mod limits;

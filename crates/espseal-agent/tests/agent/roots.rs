@@ -1,12 +1,14 @@
 //! The chain of roots: one by one, persisted in order, never back.
 
+use espseal_agent::acceptance::root_step;
 use espseal_agent::agent::UpdateOutcome;
 use espseal_agent::error::{Document, MetadataError, ServerError};
 use espseal_agent::observer::Event;
 use espseal_crypto::es256::SigningKey;
+use espseal_format::journal::encode_root_body;
 use espseal_format::metadata::root::Root;
 use espseal_format::repository::Resource;
-use espseal_format::units::Position;
+use espseal_format::units::{Position, Product};
 
 use crate::metadata::{denial, refusal};
 use crate::support::maker::{DAY, Keys, TODAY, role, sign_root};
@@ -208,4 +210,48 @@ fn stolen_now_key_that_counted_to_the_end_is_recovered_by_the_next_generation() 
             document: Document::Now
         }
     );
+}
+
+#[test]
+fn root_of_another_product_does_not_follow() {
+    // Its signatures cannot verify under this product either; the comparison stands by itself.
+    let world = World::without_offer(Delivery::Ota0Valid);
+    let trusted = world.maker.root;
+    let mut next = trusted.clone();
+    next.version = 2;
+    assert_eq!(root_step(&trusted, &next), Ok(()));
+    next.product = Product([1; 16]);
+    let document = Document::Root { version: 2 };
+    assert_eq!(
+        root_step(&trusted, &next),
+        Err(MetadataError::WrongProduct { document })
+    );
+}
+
+#[test]
+fn later_built_in_root_outranks_the_stored_one() {
+    let mut world = next_root(|_, _| {}, usual);
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    // A new image was built with root 3, which the repository need not serve to this device.
+    world.maker.root.version = 3;
+    world.config.built_in_root = Vec::leak(world.maker.signed_root());
+    world.maker.now.root_version = 3;
+    world.maker.publish();
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    assert_eq!(accepted(&world), 1);
+}
+
+#[test]
+fn stored_root_of_another_version_than_recorded_is_not_trusted() {
+    let mut world = next_root(|_, _| {}, usual);
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    let mut forged = world.maker.root.clone();
+    forged.version = 3;
+    forged.root = role(1, 0, &[&world.maker.keys.stranger]);
+    let forged = sign_root(&forged, &[&world.maker.keys.stranger]);
+    let mut sector = [0xFF; 4096];
+    encode_root_body(&forged, &mut sector).unwrap();
+    world.flash.program_factory(JOURNAL + 0x2000, &sector);
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    assert_eq!(accepted(&world), 2);
 }

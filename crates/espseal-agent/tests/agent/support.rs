@@ -119,6 +119,7 @@ pub(crate) fn app(version: &'static str) -> App {
         version,
         secure_version: 1,
         chip_id: CHIP.to_u16(),
+        load_addr: 0x4080_0000,
         chunks: 5,
         signer: Some(rsa::OWN),
     }

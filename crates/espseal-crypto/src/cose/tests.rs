@@ -148,6 +148,22 @@ fn key_listed_or_signing_twice_counts_once() {
     );
 }
 
+/// The key id is a protected header (RFC 9052 section 3): under another id it is another message.
+#[test]
+fn signature_under_another_key_id_does_not_count() {
+    let signer = key(1);
+    let mut signed = [sign(&signer, &PRODUCT, PAYLOAD).unwrap()];
+    signed[0].kid = key(2).key_id();
+    let document = SignatureOf::threshold_envelope(&signed, PAYLOAD).unwrap();
+    assert_eq!(
+        verify_threshold(&document, &PRODUCT, &[signer.public_key()], 1),
+        Err(VerifyError::Threshold {
+            threshold: 1,
+            found: 0
+        })
+    );
+}
+
 #[test]
 fn threshold_of_zero_is_never_met() {
     let signer = key(1);

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::time::SystemTime;
 
-use espseal_format::cohort::{self, Membership, Ppm};
+use espseal_format::cohort::{self, Membership};
 use espseal_format::cose::Sign1;
 use espseal_format::metadata::manifest::{self, Manifest};
 use espseal_format::metadata::now::{self, Now};
@@ -26,7 +26,7 @@ pub(crate) enum Withheld {
     NoSubscription,
     /// Its channel has nothing for its chip.
     NoOffer,
-    /// The offer is held, by its state or by `now`.
+    /// The state of the offer is held; a hold in `now` leaves nobody in the cohort.
     Held,
     /// The rollout has not reached the device.
     OutsideCohort,
@@ -101,7 +101,7 @@ pub(crate) fn body_for(site: &Site, device: &DeviceId) -> io::Result<Result<Dige
         return Ok(Err(Withheld::NoOffer));
     };
     let ppm = now.effective_ppm(offer);
-    if offer.state != OfferState::Active || ppm == Ppm::NONE {
+    if offer.state != OfferState::Active {
         return Ok(Err(Withheld::Held));
     }
     if cohort::includes(&offer.salt, device, ppm) == Membership::Outside {

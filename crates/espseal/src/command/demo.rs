@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use espseal_publish::authority::AuthorityError;
 use espseal_publish::blame::Blame;
+use espseal_publish::image_signing::SignError;
 use serde_json::json;
 
 use crate::answer::Answer;
@@ -44,7 +46,8 @@ impl Demo {
     pub(super) fn run(self, context: &Context) -> Outcome {
         if !matches!(self.apps.len(), 0 | 2) {
             let found = self.apps.len();
-            let message = format!("--app was given {found} time(s); give it twice, release 1 and release 2");
+            let message =
+                format!("--app was given {found} time(s); give it twice, release 1 and release 2");
             return Err(Failure::new(Blame::Usage, message));
         }
         let own = OwnFiles {
@@ -56,8 +59,11 @@ impl Demo {
         let quiet = context.global.json;
         let observer = context.progress.watch_interrupt();
         let summary = demo::play(&own, self.keep.as_deref(), quiet, observer)
-            .map_err(|error| Failure::new(Blame::Io, format_args!("{error:#}")))?;
-        let kept = self.keep.as_ref().map(|folder| format!("Kept in {}.", folder.display()));
+            .map_err(|error| Failure::new(blame(&error), format_args!("{error:#}")))?;
+        let kept = self
+            .keep
+            .as_ref()
+            .map(|folder| format!("Kept in {}.", folder.display()));
         let answer = Answer::new(json!(summary)).listing(demo::draw(&summary));
         let answer = match summary.passed {
             true => answer,
@@ -68,4 +74,20 @@ impl Demo {
             None => answer,
         })
     }
+}
+
+/// Who has to act on an error that kept the demo from being played.
+fn blame(error: &anyhow::Error) -> Blame {
+    if error.is::<demo::Interrupted>() {
+        return Blame::Interrupted;
+    }
+    let refused = error
+        .downcast_ref::<AuthorityError>()
+        .map(AuthorityError::blame);
+    let unsigned = error.downcast_ref::<SignError>().map(SignError::blame);
+    let io = error
+        .chain()
+        .any(|cause| cause.is::<std::io::Error>())
+        .then_some(Blame::Io);
+    refused.or(unsigned).or(io).unwrap_or(Blame::Refused)
 }

@@ -8,7 +8,7 @@ use espseal_twin::boot::BootReport;
 use espseal_twin::device::VirtualDevice;
 use espseal_twin::idf::{self, Decryptor, Download, Finish, HttpsOta};
 
-use super::fleet::running_version;
+use super::fleet::{Running, running};
 use super::scene::{RefusedBy, Scene};
 use super::stage::{C3_AGENT, EspIdfActor, Stage};
 use super::workshop::base_url;
@@ -20,30 +20,32 @@ pub(crate) fn leave_the_factory(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
         let transport = stage.honest()?;
         let actor = stage.agents.get_mut(index).context("no such device")?;
         let (report, _) = actor.live().boot(transport)?;
-        scenes.push(factory_scene(actor.name, &mut actor.device, &report)?);
+        let runs = running(&mut actor.device, &stage.signed)?;
+        scenes.push(factory_scene(actor.name, &actor.device, &report, &runs));
     }
     let actor = &mut stage.esp_idf;
     let report = actor.device.power_on();
-    scenes.push(factory_scene(actor.name, &mut actor.device, &report)?);
+    let runs = running(&mut actor.device, &stage.signed)?;
+    scenes.push(factory_scene(actor.name, &actor.device, &report, &runs));
     Ok(scenes)
 }
 
 fn factory_scene(
     name: &'static str,
-    device: &mut VirtualDevice,
+    device: &VirtualDevice,
     report: &BootReport,
-) -> Result<Scene> {
-    let version = running_version(device)?;
+    running: &Running,
+) -> Scene {
     let efuses = device.efuses();
     let locked = efuses.secure_boot_enabled() && efuses.flash_key().is_some();
-    Ok(Scene {
+    Scene {
         title: "leaves the factory",
         device: name,
         expected: "release 1 boots, flash encrypted, boot verified",
-        observed: format!("runs {version}: {}", last_words(report)),
+        observed: format!("runs {running}: {}", last_words(report)),
         refused_by: None,
-        passed: locked && report.running().is_some(),
-    })
+        passed: locked && running.release == 1,
+    }
 }
 
 /// The agents find that they run what is on offer.
@@ -94,14 +96,14 @@ pub(crate) fn install_release_2(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
         let mut watch = stage.bars.watch();
         let actor = stage.agents.get_mut(index).context("no such device")?;
         let name = actor.name;
-        let before = running_version(&mut actor.device)?;
+        let before = running(&mut actor.device, &stage.signed)?;
         let updated = actor.live().update(&mut transport, &mut watch)?;
         let staged = matches!(updated, Ok(UpdateOutcome::RestartToBoot { .. }));
         let (_, outcome) = actor.live().boot(&mut transport)?;
         let trial = matches!(outcome, BootOutcome::AwaitingConfirmation { .. });
         actor.live().confirm(&mut transport)?;
         let (report, settled) = actor.live().boot(&mut transport)?;
-        let after = running_version(&mut actor.device)?;
+        let after = running(&mut actor.device, &stage.signed)?;
         scenes.push(Scene {
             title: "updates to release 2",
             device: name,
@@ -112,7 +114,10 @@ pub(crate) fn install_release_2(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
                 last_words(&report)
             ),
             refused_by: None,
-            passed: staged && trial && settled == BootOutcome::Idle && before != after,
+            passed: staged
+                && trial
+                && settled == BootOutcome::Idle
+                && (before.release, after.release) == (1, 2),
         });
         drop(watch);
         stage.record(name, transport);
@@ -125,24 +130,30 @@ fn install_on_esp_idf(stage: &mut Stage<'_>) -> Result<Scene> {
     let url = latest_url(&base_url(&stage.server), &stage.esp_idf);
     let mut client = stage.client.clone();
     let actor = &mut stage.esp_idf;
-    let before = running_version(&mut actor.device)?;
+    let before = running(&mut actor.device, &stage.signed)?;
     // Both download modes of ESP-IDF, on copies first: whole file, then ranges.
     let mut once = super::fleet::copy(&actor.device)?;
     once.power_on();
     esp_idf_update(&mut once, &mut client, &url, &actor.private_key, None)?;
-    esp_idf_update(&mut actor.device, &mut client, &url, &actor.private_key, Some(16 << 10))?;
+    esp_idf_update(
+        &mut actor.device,
+        &mut client,
+        &url,
+        &actor.private_key,
+        Some(16 << 10),
+    )?;
     let same = once.flash().contents() == actor.device.flash().contents();
     actor.device.power_on();
     idf::mark_app_valid(&mut actor.device)?;
     let report = actor.device.power_on();
-    let after = running_version(&mut actor.device)?;
+    let after = running(&mut actor.device, &stage.signed)?;
     Ok(Scene {
         title: "updates to release 2",
         device: actor.name,
         expected: "esp_https_ota installs it, in one request and in ranges",
         observed: format!("{before} -> {after}; {}", last_words(&report)),
         refused_by: None,
-        passed: same && before != after,
+        passed: same && (before.release, after.release) == (1, 2),
     })
 }
 
@@ -159,7 +170,11 @@ pub(crate) fn esp_idf_update<H: idf::HttpFetch>(
     private_key: &[u8],
     max_http_request_size: Option<u32>,
 ) -> Result<()> {
-    let download = Download { url: url.into(), max_http_request_size, enc_img_header_size: 512 };
+    let download = Download {
+        url: url.into(),
+        max_http_request_size,
+        enc_img_header_size: 512,
+    };
     let decryptor = Decryptor::new(private_key)?;
     match HttpsOta::run(device, client, download, decryptor, Finish::CheckTag) {
         Ok(()) => Ok(()),
@@ -185,7 +200,8 @@ pub(crate) fn widen_behind_the_makers_back(stage: &mut Stage<'_>) -> Result<Vec<
         expected: "refused, flash untouched",
         observed: Polled::from(outcome).to_string(),
         refused_by: Some(RefusedBy::Agent),
-        passed: matches!(outcome, Err(espseal_agent::error::AgentError::Metadata(_))) && changed == 0,
+        passed: matches!(outcome, Err(espseal_agent::error::AgentError::Metadata(_)))
+            && changed == 0,
     }])
 }
 
@@ -218,10 +234,7 @@ impl std::fmt::Display for Polled {
     }
 }
 
-fn each_agent(
-    stage: &mut Stage<'_>,
-    judge: impl Fn(&Polled) -> Scene,
-) -> Result<Vec<Scene>> {
+fn each_agent(stage: &mut Stage<'_>, judge: impl Fn(&Polled) -> Scene) -> Result<Vec<Scene>> {
     let mut scenes = Vec::new();
     for index in 0..stage.agents.len() {
         let mut transport = stage.honest()?;
@@ -229,7 +242,10 @@ fn each_agent(
         let actor = stage.agents.get_mut(index).context("no such device")?;
         let name = actor.name;
         let outcome = Polled::from(actor.live().update(&mut transport, &mut watch)?);
-        scenes.push(Scene { device: name, ..judge(&outcome) });
+        scenes.push(Scene {
+            device: name,
+            ..judge(&outcome)
+        });
         drop(watch);
         stage.record(name, transport);
     }
@@ -238,6 +254,14 @@ fn each_agent(
 
 /// What the bootloader loaded, in its own words.
 pub(crate) fn last_words(report: &BootReport) -> String {
-    let mut lines = report.log.lines().iter().rev().map(|line| line.text.as_str());
-    lines.find(|text| text.starts_with("Loaded app")).unwrap_or("nothing was loaded").into()
+    let mut lines = report
+        .log
+        .lines()
+        .iter()
+        .rev()
+        .map(|line| line.text.as_str());
+    lines
+        .find(|text| text.starts_with("Loaded app"))
+        .unwrap_or("nothing was loaded")
+        .into()
 }

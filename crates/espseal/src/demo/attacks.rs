@@ -9,13 +9,13 @@ use espseal_agent::error::{AgentError, HardwareError};
 use espseal_agent::flash::FlashFaultKind;
 use espseal_format::chip::ChipId;
 use espseal_format::units::{CHUNK_SIZE, ChunkIndex};
-use espseal_twin::boot::{Decision};
+use espseal_twin::boot::Decision;
 use espseal_twin::device::VirtualDevice;
 use espseal_twin::nor::WriteProtection;
 use espseal_twin::power::{Moment, PowerCut, Tear};
 
 use super::acts::{self, Polled, last_words};
-use super::fleet::{self, running_version};
+use super::fleet::{self, running};
 use super::hostile;
 use super::scene::{RefusedBy, Scene};
 use super::stage::{C3_AGENT, C3_ESP_IDF, ESP32_AGENT, Stage, all_devices};
@@ -26,7 +26,9 @@ use super::workshop::base_url;
 pub(crate) fn tamper_with_body(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
     let body = stage.body_on_offer(ChipId::Esp32C3)?;
     let repository = stage.workshop.repository();
-    let server = stage.hostile(&repository, |folder| hostile::tamper_with_body(folder, &body))?;
+    let server = stage.hostile(&repository, |folder| {
+        hostile::tamper_with_body(folder, &body)
+    })?;
     let base = base_url(&server);
     let (outcome, counts) = update_a_copy(stage, C3_AGENT, &base)?;
     let agent = Scene {
@@ -41,19 +43,21 @@ pub(crate) fn tamper_with_body(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
     let actor = &stage.esp_idf;
     let mut device = fleet::copy(&actor.hardware.device)?;
     device.power_on();
-    let before = running_version(&mut device)?;
+    let before = running(&mut device, &stage.signed)?;
     let url = acts::latest_url(&base, actor);
     let key = &actor.private_key;
     let mut client = stage.client.clone();
     let refused = acts::esp_idf_update(&mut device, &mut client, &url, key, None).err();
     device.power_on();
-    let kept = running_version(&mut device)? == before;
+    let kept = running(&mut device, &stage.signed)? == before;
     server.stop();
     let esp_idf = Scene {
         title: "server flips a bit of the body",
         device: C3_ESP_IDF,
         expected: "noticed at the end only, old release keeps running",
-        observed: refused.as_ref().map_or_else(|| "accepted".into(), ToString::to_string),
+        observed: refused
+            .as_ref()
+            .map_or_else(|| "accepted".into(), ToString::to_string),
         refused_by: Some(RefusedBy::EspIdf),
         passed: refused.is_some() && kept,
     };
@@ -62,7 +66,7 @@ pub(crate) fn tamper_with_body(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
 
 /// The server goes back to the repository of release 1.
 pub(crate) fn replay_release_1(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
-    let old = stage.folder.join(OLD_REPOSITORY);
+    let old = stage.scratch.join(OLD_REPOSITORY);
     let server = stage.hostile(&old, |_| Ok(()))?;
     let mut transport = stage.transport(&base_url(&server))?;
     let mut watch = stage.bars.watch();
@@ -82,20 +86,31 @@ pub(crate) fn replay_release_1(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
     }])
 }
 
-/// Folder below the stage's with the repository as it was with release 1.
+/// Folder with the repository as it was with release 1.
 pub(crate) const OLD_REPOSITORY: &str = "old-repository";
 
 /// Keeps the repository as it is, for the replay.
 pub(crate) fn keep_old_repository(stage: &Stage<'_>) -> Result<()> {
-    hostile::copy_repository(&stage.workshop.repository(), &stage.folder.join(OLD_REPOSITORY))
+    hostile::copy_repository(
+        &stage.workshop.repository(),
+        &stage.scratch.join(OLD_REPOSITORY),
+    )
 }
 
 /// Two devices get each other's epoch key.
 pub(crate) fn swap_wraps(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
-    let ids: Vec<_> = stage.agents.iter().map(|actor| actor.keys.device_id()).collect();
-    let [one, other] = ids.as_slice() else { anyhow::bail!("two agents are needed") };
+    let ids: Vec<_> = stage
+        .agents
+        .iter()
+        .map(|actor| actor.keys.device_id())
+        .collect();
+    let [one, other] = ids.as_slice() else {
+        anyhow::bail!("two agents are needed")
+    };
     let repository = stage.workshop.repository();
-    let server = stage.hostile(&repository, |folder| hostile::swap_wraps(folder, one, other))?;
+    let server = stage.hostile(&repository, |folder| {
+        hostile::swap_wraps(folder, one, other)
+    })?;
     let base = base_url(&server);
     let mut scenes = Vec::new();
     for device in [C3_AGENT, ESP32_AGENT] {
@@ -117,20 +132,28 @@ pub(crate) fn swap_wraps(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
 pub(crate) fn write_plaintext_otadata(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
     let index = stage.agent(ESP32_AGENT)?;
     let actor = stage.agents.get_mut(index).context("no such device")?;
-    let otadata = actor.hardware.table.otadata().context("no otadata partition")?.offset;
+    let otadata = actor
+        .hardware
+        .table
+        .otadata()
+        .context("no otadata partition")?
+        .offset;
     let mut device = fleet::copy(&actor.device)?;
     let mut entries = [0; 8192];
     device.bus().read(otadata, &mut entries)?;
     for (sector, entry) in entries.chunks(4096).enumerate() {
         let skip = if sector == 0 { 0 } else { 4096 };
-        let at = otadata.checked_add(skip).context("otadata ends the address space")?;
+        let at = otadata
+            .checked_add(skip)
+            .context("otadata ends the address space")?;
         device.bus().erase_sector(at)?;
         device.bus().write_raw(at, entry)?;
     }
     let report = device.power_on();
-    let fell_back = report.decisions.iter().any(|decision| {
-        matches!(decision, Decision::OtadataInvalid | Decision::Defaulted)
-    });
+    let fell_back = report
+        .decisions
+        .iter()
+        .any(|decision| matches!(decision, Decision::OtadataInvalid | Decision::Defaulted));
     Ok(vec![Scene {
         title: "otadata is written in plaintext",
         device: ESP32_AGENT,
@@ -143,12 +166,18 @@ pub(crate) fn write_plaintext_otadata(stage: &mut Stage<'_>) -> Result<Vec<Scene
 
 fn otadata_words(report: &espseal_twin::boot::BootReport) -> String {
     let mut lines = report.log.lines().iter().map(|line| line.text.as_str());
-    lines.find(|text| text.contains("ota data") || text.contains("OTA 0")).unwrap_or_default().into()
+    lines
+        .find(|text| text.contains("ota data") || text.contains("OTA 0"))
+        .unwrap_or_default()
+        .into()
 }
 
 /// Power goes in mid-download; the agent fetches only what is missing.
 pub(crate) fn cut_the_power(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
-    [C3_AGENT, ESP32_AGENT].into_iter().map(|name| cut_the_power_of(stage, name)).collect()
+    [C3_AGENT, ESP32_AGENT]
+        .into_iter()
+        .map(|name| cut_the_power_of(stage, name))
+        .collect()
 }
 
 fn cut_the_power_of(stage: &mut Stage<'_>, name: &'static str) -> Result<Scene> {
@@ -164,26 +193,34 @@ fn cut_the_power_of(stage: &mut Stage<'_>, name: &'static str) -> Result<Scene> 
     boot(stage, name, &mut device, &base)?;
     let second = watch_update(stage, name, &mut device, &base)?;
     boot(stage, name, &mut device, &base)?;
-    let version = running_version(&mut device)?;
+    let runs = running(&mut device, &stage.signed)?;
     // Chunk 0 is looked at first and written last, so it comes twice in every update.
-    let again = first.fetched.intersection(&second.fetched).filter(|chunk| chunk.get() != 0).count();
+    let again = first
+        .fetched
+        .intersection(&second.fetched)
+        .filter(|chunk| chunk.get() != 0)
+        .count();
     let counts = second.counts;
     Ok(Scene {
         title: "power is cut in mid-download",
         device: name,
         expected: "resumes, fetching at most one chunk again",
         observed: format!(
-            "{} of {} chunks stood in flash, {} missing ones fetched, {again} of them again; runs {version}",
+            "{} of {} chunks stood in flash, {} missing ones fetched, {again} of them again; runs {runs}",
             counts.skipped,
             counts.chunks,
             second.fetched.len(),
         ),
         refused_by: None,
         passed: lost
+            && runs.release == 2
             && !first.fetched.is_empty()
             && counts.skipped > 0
             && again <= 1
-            && matches!(second.outcome, Polled::Said(UpdateOutcome::RestartToBoot { .. })),
+            && matches!(
+                second.outcome,
+                Polled::Said(UpdateOutcome::RestartToBoot { .. })
+            ),
     })
 }
 
@@ -192,9 +229,13 @@ pub(crate) fn protect_the_flash(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
     let mut device = factory_copy(stage, C3_AGENT)?;
     let base = base_url(&stage.server);
     boot(stage, C3_AGENT, &mut device, &base)?;
-    device.flash_mut().set_write_protection(WriteProtection::Stuck);
+    device
+        .flash_mut()
+        .set_write_protection(WriteProtection::Stuck);
     let (outcome, _) = update(stage, C3_AGENT, &mut device, &base)?;
-    device.flash_mut().set_write_protection(WriteProtection::Off);
+    device
+        .flash_mut()
+        .set_write_protection(WriteProtection::Off);
     let (mended, _) = update(stage, C3_AGENT, &mut device, &base)?;
     Ok(vec![Scene {
         title: "flash stays write-protected",
@@ -217,12 +258,12 @@ pub(crate) fn never_confirm(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
     let mut device = factory_copy(stage, C3_AGENT)?;
     let base = base_url(&stage.server);
     boot(stage, C3_AGENT, &mut device, &base)?;
-    let before = running_version(&mut device)?;
+    let before = running(&mut device, &stage.signed)?;
     update(stage, C3_AGENT, &mut device, &base)?;
     let trial = boot(stage, C3_AGENT, &mut device, &base)?;
-    let tried = running_version(&mut device)?;
+    let tried = running(&mut device, &stage.signed)?;
     let outcome = boot(stage, C3_AGENT, &mut device, &base)?;
-    let after = running_version(&mut device)?;
+    let after = running(&mut device, &stage.signed)?;
     let failures = match outcome {
         BootOutcome::RolledBack { failures, .. } => failures,
         _ => 0,
@@ -235,24 +276,27 @@ pub(crate) fn never_confirm(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
         refused_by: Some(RefusedBy::Bootloader),
         passed: matches!(trial, BootOutcome::AwaitingConfirmation { .. })
             && failures == 1
-            && before == after
-            && before != tried,
+            && [before.release, tried.release, after.release] == [1, 2, 1],
     }])
 }
 
 /// An image without a signature never leaves the maker's machine.
 pub(crate) fn publish_unsigned(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
-    let path = stage.folder.join("images/unsigned.bin");
+    let path = stage.scratch.join("unsigned.bin");
     let [_, release_2] = &stage.signed(ChipId::Esp32C3)?.inputs.releases;
     std::fs::write(&path, release_2).context("cannot write the unsigned image")?;
-    let refused = stage.workshop.publish(&path, all_devices()?, stage.observer).err();
+    let refused = stage
+        .workshop
+        .publish(&path, all_devices()?, stage.observer)
+        .err();
     Ok(vec![Scene {
         title: "maker forgets to sign",
         device: "",
         expected: "publish refuses, nothing is published",
-        observed: refused
-            .as_ref()
-            .map_or_else(|| "published".into(), |error| shorten(&error.to_string(), &path)),
+        observed: refused.as_ref().map_or_else(
+            || "published".into(),
+            |error| shorten(&error.to_string(), &path),
+        ),
         refused_by: Some(RefusedBy::Publisher),
         passed: refused.is_some(),
     }])
@@ -275,13 +319,19 @@ fn update_a_copy(
 
 /// How many chunks the body of a device's release 2 has.
 fn chunks_of_release_2(stage: &Stage<'_>, name: &str) -> Result<u64> {
-    let actor = stage.agents.get(stage.agent(name)?).context("no such device")?;
+    let actor = stage
+        .agents
+        .get(stage.agent(name)?)
+        .context("no such device")?;
     let [_, release_2] = &stage.signed(actor.hardware.chip)?.releases;
     Ok(release_2.len().div_ceil(CHUNK_SIZE) as u64)
 }
 
 fn factory_copy(stage: &Stage<'_>, name: &str) -> Result<VirtualDevice> {
-    let actor = stage.agents.get(stage.agent(name)?).context("no such device")?;
+    let actor = stage
+        .agents
+        .get(stage.agent(name)?)
+        .context("no such device")?;
     fleet::copy(&actor.hardware.device)
 }
 
@@ -328,5 +378,9 @@ fn watch_update(
     let (counts, fetched) = (watch.counts, std::mem::take(&mut watch.fetched));
     drop(watch);
     stage.record(name, transport);
-    Ok(Watched { outcome, counts, fetched })
+    Ok(Watched {
+        outcome,
+        counts,
+        fetched,
+    })
 }

@@ -35,18 +35,20 @@ pub(crate) struct Hardware {
 }
 
 /// Makes one locked device: flash encrypted with a key of its own, boot verified.
-pub(crate) fn manufacture(
-    signed: &SignedInputs,
-    digest: Digest,
-    serial: u8,
-) -> Result<Hardware> {
+pub(crate) fn manufacture(signed: &SignedInputs, digest: Digest, serial: u8) -> Result<Hardware> {
     let inputs = &signed.inputs;
     let model = chip::chip(inputs.chip).context("the chip has no table")?;
-    let scheme = *model.flash_encryption.first().context("the chip cannot encrypt flash")?;
+    let scheme = *model
+        .flash_encryption
+        .first()
+        .context("the chip cannot encrypt flash")?;
     let mut key = [0; 32];
     getrandom::fill(&mut key).context("no random numbers")?;
     let flash_key = FlashKey::from_file(scheme, &key)?;
-    let first = inputs.table.factory().or_else(|| inputs.table.app_slots().first().copied());
+    let first = inputs
+        .table
+        .factory()
+        .or_else(|| inputs.table.app_slots().first().copied());
     let first = first.context("the partition table has no app partition")?;
     let [release_1, _] = &signed.releases;
     let plan = FactoryPlan {
@@ -58,7 +60,11 @@ pub(crate) fn manufacture(
         table_offset: inputs.table_offset,
         table: &inputs.table,
         contents: &[(first.label.as_str(), release_1)],
-        security: Security::Release { flash_key: &flash_key, digests: &[digest], hmac_key: None },
+        security: Security::Release {
+            flash_key: &flash_key,
+            digests: &[digest],
+            hmac_key: None,
+        },
     };
     let made = plan.build()?;
     let settings = BootloaderSettings {
@@ -68,13 +74,22 @@ pub(crate) fn manufacture(
         secure_boot: SecureBootSupport::CompiledIn,
     };
     let device = VirtualDevice::new(NorFlash::from_bytes(made.flash)?, made.efuses, settings);
-    Ok(Hardware { device, flash_key, chip: inputs.chip, table: inputs.table.clone() })
+    Ok(Hardware {
+        device,
+        flash_key,
+        chip: inputs.chip,
+        table: inputs.table.clone(),
+    })
 }
 
 /// Copies a device with all that is in its flash and eFuses.
 pub(crate) fn copy(device: &VirtualDevice) -> Result<VirtualDevice> {
     let flash = NorFlash::from_bytes(device.flash().contents().to_vec())?;
-    Ok(VirtualDevice::new(flash, device.efuses().clone(), *device.settings()))
+    Ok(VirtualDevice::new(
+        flash,
+        device.efuses().clone(),
+        *device.settings(),
+    ))
 }
 
 /// What an agent has built into its firmware.
@@ -92,7 +107,11 @@ pub(crate) struct BuiltIn {
 
 impl BuiltIn {
     /// Builds the firmware's configuration; `installed` is what the factory flashed.
-    pub(crate) fn new(workshop: &Workshop, hardware: &Hardware, installed: Position) -> Result<Self> {
+    pub(crate) fn new(
+        workshop: &Workshop,
+        hardware: &Hardware,
+        installed: Position,
+    ) -> Result<Self> {
         let project = workshop.authority.project();
         let channel = project.channel(CHANNEL)?;
         Ok(Self {
@@ -117,24 +136,40 @@ impl BuiltIn {
             channel: self.channel.clone(),
             group: self.group,
             built_in_root: &self.root,
-            floors: Floors { installed: self.installed, ..Floors::default() },
+            floors: Floors {
+                installed: self.installed,
+                ..Floors::default()
+            },
             layout: self.layout.clone(),
-            policy: Policy { polling: Polling::Announced, ..Policy::default() },
+            policy: Policy {
+                polling: Polling::Announced,
+                ..Policy::default()
+            },
         }
     }
 }
 
 /// Where the partitions are, for the agent.
 fn layout(table: &PartitionTable) -> Result<Layout> {
-    let region = |entry: &Entry| Region { offset: entry.offset, size: entry.size };
+    let region = |entry: &Entry| Region {
+        offset: entry.offset,
+        size: entry.size,
+    };
     let journal = table.find(PartitionType::Data, Subtype(0x40)).context(
         "the partition table has no journal for the agent: add a partition of type data, subtype 0x40, \
          at least 0x4000 bytes, flag encrypted",
     )?;
     Ok(Layout {
         factory: table.factory().map(region),
-        slots: table.app_slots().iter().map(|entry| region(entry)).collect(),
-        otadata: table.otadata().context("the partition table has no otadata partition")?.offset,
+        slots: table
+            .app_slots()
+            .iter()
+            .map(|entry| region(entry))
+            .collect(),
+        otadata: table
+            .otadata()
+            .context("the partition table has no otadata partition")?
+            .offset,
         journal: journal.offset,
     })
 }
@@ -156,7 +191,11 @@ impl<'a> AgentDevice<'a> {
         keys: &'a mut SoftwareDeviceKey,
         built_in: &'a BuiltIn,
     ) -> Self {
-        Self { device, keys, built_in }
+        Self {
+            device,
+            keys,
+            built_in,
+        }
     }
 
     /// Boots and lets the agent look at what happened.
@@ -211,14 +250,41 @@ impl<'a> AgentDevice<'a> {
     }
 }
 
-/// Version string of the app that runs, read from its descriptor through flash encryption.
-pub(crate) fn running_version(device: &mut VirtualDevice) -> Result<String> {
-    let running = device.running().context("nothing runs")?;
-    let mut descriptor = [0; 256];
-    let at = running.offset.checked_add(32).context("the slot ends the address space")?;
-    device.bus().read(at, &mut descriptor)?;
-    let descriptor = AppDescriptor::parse(&descriptor)?;
-    Ok(descriptor.version().into())
+/// Which release a device runs, by every byte of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Running {
+    /// 1 or 2.
+    pub release: usize,
+    version: String,
+}
+
+impl std::fmt::Display for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "release {} ({})", self.release, self.version)
+    }
+}
+
+/// Reads the running slot through flash encryption and compares it with both signed releases.
+pub(crate) fn running(device: &mut VirtualDevice, signed: &[SignedInputs]) -> Result<Running> {
+    let at = device.running().context("nothing runs")?.offset;
+    let mut bus = device.bus();
+    for image in signed
+        .iter()
+        .flat_map(|signed| signed.releases.iter().enumerate())
+    {
+        let (index, image) = image;
+        let mut found = vec![0; image.len()];
+        bus.read(at, &mut found)?;
+        if found == *image {
+            let descriptor = image.get(32..288).and_then(<[u8]>::first_chunk);
+            let descriptor = AppDescriptor::parse(descriptor.context("the image is too short")?)?;
+            return Ok(Running {
+                release: index + 1,
+                version: descriptor.version().into(),
+            });
+        }
+    }
+    bail!("the running slot holds neither release 1 nor release 2")
 }
 
 fn wrap(error: AgentError) -> anyhow::Error {

@@ -64,22 +64,29 @@ pub(crate) fn swap_wraps(repository: &Path, one: &DeviceId, other: &DeviceId) ->
 pub(crate) fn widen_cohort(repository: &Path) -> Result<()> {
     let now = fs::read(path(repository, &Resource::Now)).context("cannot read now.cose")?;
     let now = Now::parse(Sign1::parse(&now)?.payload)?;
-    edit(&path(repository, &Resource::Releases(&now.releases)), |bytes| {
-        let signed = Sign1::parse(bytes)?;
-        let mut releases = Releases::parse(signed.payload)?;
-        for offer in &mut releases.offers {
-            offer.ppm = Ppm::new(1_000_000).context("1000000 is a share")?;
-        }
-        let mut payload = [0; 2048];
-        let length = releases.encode(&mut payload)?;
-        let payload = payload.get(..length).context("releases fit 2048 bytes")?;
-        let forged = Sign1 { kid: signed.kid, payload, signature: signed.signature };
-        let mut document = vec![0; 2048];
-        let length = forged.encode(&mut document)?;
-        document.truncate(length);
-        *bytes = document;
-        Ok(())
-    })
+    edit(
+        &path(repository, &Resource::Releases(&now.releases)),
+        |bytes| {
+            let signed = Sign1::parse(bytes)?;
+            let mut releases = Releases::parse(signed.payload)?;
+            for offer in &mut releases.offers {
+                offer.ppm = Ppm::new(1_000_000).context("1000000 is a share")?;
+            }
+            let mut payload = [0; 2048];
+            let length = releases.encode(&mut payload)?;
+            let payload = payload.get(..length).context("releases fit 2048 bytes")?;
+            let forged = Sign1 {
+                kid: signed.kid,
+                payload,
+                signature: signed.signature,
+            };
+            let mut document = vec![0; 2048];
+            let length = forged.encode(&mut document)?;
+            document.truncate(length);
+            *bytes = document;
+            Ok(())
+        },
+    )
 }
 
 fn path(repository: &Path, resource: &Resource<'_>) -> PathBuf {
@@ -94,7 +101,9 @@ fn edit(path: &Path, change: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<
 
 fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+    for entry in
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
+    {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             files.extend(files_below(&entry.path())?);

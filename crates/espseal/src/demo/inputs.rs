@@ -41,17 +41,27 @@ pub(crate) struct Inputs {
 
 /// Gathers the inputs of every chip.
 pub(crate) fn gather(own: &OwnFiles) -> Result<Vec<Inputs>> {
-    let mut all = CHIPS.into_iter().map(built_in).collect::<Result<Vec<_>>>()?;
+    let mut all = CHIPS
+        .into_iter()
+        .map(built_in)
+        .collect::<Result<Vec<_>>>()?;
     let [first, second] = own.apps.as_slice() else {
         return Ok(all);
     };
     let releases = [read(first)?, read(second)?];
     let chip = chip_of(first, &releases[0])?;
     if chip_of(second, &releases[1])? != chip {
-        bail!("{} and {} are for different chips", first.display(), second.display());
+        bail!(
+            "{} and {} are for different chips",
+            first.display(),
+            second.display()
+        );
     }
     let Some(inputs) = all.iter_mut().find(|inputs| inputs.chip == chip) else {
-        bail!("{} is for {chip}; the demo plays on ESP32-C3 and ESP32", first.display());
+        bail!(
+            "{} is for {chip}; the demo plays on ESP32-C3 and ESP32",
+            first.display()
+        );
     };
     inputs.releases = releases;
     if let Some(offset) = own.partition_table_offset {
@@ -89,7 +99,10 @@ fn bootloader(path: &Path, chip: ChipId) -> Result<Vec<u8>> {
     let mut layout = parse(path, &image)?;
     let found = layout.header.chip();
     if found != chip {
-        bail!("{} is for {found}, expected a bootloader for {chip}", path.display());
+        bail!(
+            "{} is for {found}, expected a bootloader for {chip}",
+            path.display()
+        );
     }
     set_flash_size(&mut image, &mut layout, FlashSize::Mb4)
         .with_context(|| path.display().to_string())?;
@@ -99,8 +112,9 @@ fn bootloader(path: &Path, chip: ChipId) -> Result<Vec<u8>> {
 fn table(path: &Path, offset: FlashOffset) -> Result<PartitionTable> {
     let bytes = read(path)?;
     match std::str::from_utf8(&bytes) {
-        Ok(text) if bytes.first() != Some(&0xAA) => PartitionTable::parse_csv(text, offset)
-            .with_context(|| path.display().to_string()),
+        Ok(text) if bytes.first() != Some(&0xAA) => {
+            PartitionTable::parse_csv(text, offset).with_context(|| path.display().to_string())
+        }
         _ => {
             let table = bytes.get(..TABLE_LEN).unwrap_or(&bytes);
             PartitionTable::parse(table).with_context(|| path.display().to_string())
@@ -110,7 +124,9 @@ fn table(path: &Path, offset: FlashOffset) -> Result<PartitionTable> {
 
 fn csv(table: &PartitionTable) -> Result<String> {
     let mut text = String::new();
-    table.write_csv(&mut text).context("the partition table cannot be written as CSV")?;
+    table
+        .write_csv(&mut text)
+        .context("the partition table cannot be written as CSV")?;
     Ok(text)
 }
 
@@ -128,7 +144,11 @@ fn read(path: &Path) -> Result<Vec<u8>> {
         bail!("{} is empty", path.display());
     }
     if bytes.len() > FLASH_SIZE {
-        bail!("{} has {} bytes, more than the virtual flash of {FLASH_SIZE}", path.display(), bytes.len());
+        bail!(
+            "{} has {} bytes, more than the virtual flash of {FLASH_SIZE}",
+            path.display(),
+            bytes.len()
+        );
     }
     Ok(bytes)
 }

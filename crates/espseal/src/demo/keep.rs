@@ -33,11 +33,24 @@ pub(crate) fn keep(stage: &mut Stage<'_>, folder: &Path) -> Result<()> {
     make(&folder.join("logs"), Secrecy::Public)?;
     make(&folder.join("keys"), Secrecy::Private)?;
     for actor in &mut stage.agents {
-        keep_device(folder, actor.name, &mut actor.device, &actor.hardware.flash_key)?;
+        keep_device(
+            folder,
+            actor.name,
+            &mut actor.device,
+            &actor.hardware.flash_key,
+        )?;
     }
     let actor = &mut stage.esp_idf;
-    keep_device(folder, actor.name, &mut actor.device, &actor.hardware.flash_key)?;
-    private(&folder.join(format!("keys/{}.der", actor.name)), &actor.private_key)?;
+    keep_device(
+        folder,
+        actor.name,
+        &mut actor.device,
+        &actor.hardware.flash_key,
+    )?;
+    private(
+        &folder.join(format!("keys/{}.der", actor.name)),
+        &actor.private_key,
+    )?;
     let secure_boot = stage.workshop.folder.join("keys/secure-boot.pem");
     let pem = zeroize::Zeroizing::new(
         fs::read(&secure_boot).with_context(|| format!("cannot read {}", secure_boot.display()))?,
@@ -62,17 +75,24 @@ fn keep_device(
     private(&own.join("flash.bin"), device.flash().contents())?;
     private(&own.join("flash-key.bin"), key.file())?;
     private(&own.join("efuse-virt.bin"), &virt::encode(device.efuses()))?;
-    private(&own.join("efuse-emulator.bin"), &emulator::encode(device.efuses()))?;
+    private(
+        &own.join("efuse-emulator.bin"),
+        &emulator::encode(device.efuses()),
+    )?;
     let log = folder.join(format!("logs/{name}-boot.log"));
     fs::write(&log, text(&report)).with_context(|| format!("cannot write {}", log.display()))
 }
 
 fn text(report: &BootReport) -> String {
-    report.log.lines().iter().fold(String::new(), |mut text, line| {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{line}");
-        text
-    })
+    report
+        .log
+        .lines()
+        .iter()
+        .fold(String::new(), |mut text, line| {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{line}");
+            text
+        })
 }
 
 fn make(folder: &Path, secrecy: Secrecy) -> Result<()> {

@@ -91,7 +91,12 @@ impl Summary {
     /// Sums up.
     pub(crate) fn new(scenes: Vec<Scene>, sizes: Sizes, took: Duration) -> Self {
         let passed = !scenes.is_empty() && scenes.iter().all(|scene| scene.passed);
-        Self { scenes, sizes, milliseconds: took.as_millis(), passed }
+        Self {
+            scenes,
+            sizes,
+            milliseconds: took.as_millis(),
+            passed,
+        }
     }
 }
 

@@ -36,7 +36,8 @@ pub(crate) const C3_ESP_IDF: &str = "c3-esp-idf";
 
 /// The stage.
 pub(crate) struct Stage<'o> {
-    pub folder: PathBuf,
+    /// What is thrown away: hostile repositories and their databases.
+    pub scratch: PathBuf,
     pub workshop: Workshop,
     pub signed: Vec<SignedInputs>,
     pub agents: Vec<AgentActor>,
@@ -77,6 +78,7 @@ impl<'o> Stage<'o> {
     /// Makes keys, devices, release 1 and the server.
     pub(crate) fn set(
         folder: &Path,
+        scratch: &Path,
         inputs: Vec<Inputs>,
         observer: &'o dyn Observer,
         bars: Bars,
@@ -84,13 +86,16 @@ impl<'o> Stage<'o> {
         bars.announce("making keys, signing release 1 and 2, burning three virtual devices");
         let (mut workshop, signed) = Workshop::open(folder, inputs, observer)?;
         let mut drafts = Vec::new();
-        for (serial, (name, chip)) in
-            [(C3_AGENT, ChipId::Esp32C3), (ESP32_AGENT, ChipId::Esp32)].into_iter().enumerate()
+        for (serial, (name, chip)) in [(C3_AGENT, ChipId::Esp32C3), (ESP32_AGENT, ChipId::Esp32)]
+            .into_iter()
+            .enumerate()
         {
             let hardware = manufacture(&signed, chip, &workshop, serial)?;
             let keys = SoftwareDeviceKey::generate(&mut UnwrapErr(SysRng));
-            let recipient =
-                Recipient::Agent { encryption: *keys.public_key(), report: keys.report_key() };
+            let recipient = Recipient::Agent {
+                encryption: *keys.public_key(),
+                report: keys.report_key(),
+            };
             workshop.enrol(keys.device_id(), chip, recipient, observer)?;
             drafts.push((name, chip, hardware, keys));
         }
@@ -100,12 +105,18 @@ impl<'o> Stage<'o> {
             let published = publish_release_1(&mut workshop, &signed, chip, observer)?;
             let built_in = BuiltIn::new(&workshop, &hardware, published)?;
             let device = fleet::copy(&hardware.device)?;
-            agents.push(AgentActor { name, hardware, device, keys, built_in });
+            agents.push(AgentActor {
+                name,
+                hardware,
+                device,
+                keys,
+                built_in,
+            });
         }
         let server = workshop.serve(workshop.repository(), folder.join("server.db"))?;
         let client = HttpsClient::new(&workshop.ca()?)?;
         Ok(Self {
-            folder: folder.into(),
+            scratch: scratch.into(),
             workshop,
             signed,
             agents,
@@ -127,7 +138,10 @@ impl<'o> Stage<'o> {
 
     /// Index of an agent by name.
     pub(crate) fn agent(&self, name: &str) -> Result<usize> {
-        self.agents.iter().position(|actor| actor.name == name).context("no such device")
+        self.agents
+            .iter()
+            .position(|actor| actor.name == name)
+            .context("no such device")
     }
 
     /// A transport to the honest server that remembers what crossed.
@@ -137,7 +151,10 @@ impl<'o> Stage<'o> {
 
     /// A transport to any server that remembers what crossed.
     pub(crate) fn transport(&self, base: &str) -> Result<Recording<HttpsTransport>> {
-        Ok(Recording::new(HttpsTransport::new(self.client.clone(), base)?))
+        Ok(Recording::new(HttpsTransport::new(
+            self.client.clone(),
+            base,
+        )?))
     }
 
     /// Keeps what crossed the network.
@@ -156,10 +173,14 @@ impl<'o> Stage<'o> {
         change: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<Running> {
         self.hostile_servers += 1;
-        let folder = self.folder.join(format!("hostile-{}", self.hostile_servers));
+        let folder = self
+            .scratch
+            .join(format!("hostile-{}", self.hostile_servers));
         hostile::copy_repository(from, &folder)?;
         change(&folder)?;
-        let database = self.folder.join(format!("hostile-{}.db", self.hostile_servers));
+        let database = self
+            .scratch
+            .join(format!("hostile-{}.db", self.hostile_servers));
         self.workshop.serve(folder, database)
     }
 
@@ -170,10 +191,23 @@ impl<'o> Stage<'o> {
 
     /// Digest of the body that is on offer for a chip.
     pub(crate) fn body_on_offer(&mut self, chip: ChipId) -> Result<Digest> {
-        let visible = self.workshop.authority.visible()?.context("nothing is published")?;
-        let offer = visible.releases.offers.iter().find(|offer| offer.chip == chip);
+        let visible = self
+            .workshop
+            .authority
+            .visible()?
+            .context("nothing is published")?;
+        let offer = visible
+            .releases
+            .offers
+            .iter()
+            .find(|offer| offer.chip == chip);
         let offer = offer.context("nothing is on offer for the chip")?;
-        Ok(self.workshop.authority.manifest(&offer.manifest)?.component.body)
+        Ok(self
+            .workshop
+            .authority
+            .manifest(&offer.manifest)?
+            .component
+            .body)
     }
 }
 
@@ -216,7 +250,13 @@ fn esp_idf_actor(
     workshop.enrol(id, ChipId::Esp32C3, recipient, observer)?;
     let private_key = zeroize::Zeroizing::new(private.as_ref().to_vec());
     let device = fleet::copy(&hardware.device)?;
-    Ok(EspIdfActor { name: C3_ESP_IDF, hardware, device, id, private_key })
+    Ok(EspIdfActor {
+        name: C3_ESP_IDF,
+        hardware,
+        device,
+        id,
+        private_key,
+    })
 }
 
 /// Publishes what the factory flashes, so that it has its place in the order of installations.
@@ -236,5 +276,8 @@ pub(crate) fn all_devices() -> Result<Ppm> {
 }
 
 fn signed_for(signed: &[SignedInputs], chip: ChipId) -> Result<&SignedInputs> {
-    signed.iter().find(|signed| signed.inputs.chip == chip).context("no files for the chip")
+    signed
+        .iter()
+        .find(|signed| signed.inputs.chip == chip)
+        .context("no files for the chip")
 }

@@ -10,7 +10,9 @@ const PLAIN_WIDTH: u16 = 160;
 
 /// Draws the summary for a person.
 pub(crate) fn draw(summary: &Summary) -> String {
-    let width = Term::stdout().size_checked().map_or(PLAIN_WIDTH, |(_, columns)| columns);
+    let width = Term::stdout()
+        .size_checked()
+        .map_or(PLAIN_WIDTH, |(_, columns)| columns);
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_HORIZONTAL_ONLY)
@@ -23,7 +25,8 @@ pub(crate) fn draw(summary: &Summary) -> String {
     let seconds = summary.milliseconds / 1000;
     let tenths = summary.milliseconds % 1000 / 100;
     let sizes = &summary.sizes;
-    let verdict = format!("{passed} of {count} scenes came out as they had to, in {seconds}.{tenths} s.");
+    let verdict =
+        format!("{passed} of {count} scenes came out as they had to, in {seconds}.{tenths} s.");
     let verdict = match summary.passed {
         true => style(verdict).green(),
         false => style(verdict).red().bold(),

@@ -15,7 +15,11 @@ pub(crate) struct Bars {
 impl Bars {
     /// Shows the bars on a terminal; nowhere with `quiet`.
     pub(crate) fn new(scenes: u64, quiet: bool) -> Self {
-        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let target = if quiet {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
         let all = MultiProgress::with_draw_target(target);
         let bar = all.add(ProgressBar::new(scenes));
         bar.set_style(style("{bar:30.green} {pos:>2}/{len} {msg}"));
@@ -37,7 +41,11 @@ impl Bars {
     pub(crate) fn watch(&self) -> Watch {
         let bar = self.all.add(ProgressBar::new(0));
         bar.set_style(style("{bar:30} {pos}/{len} chunks {msg}"));
-        Watch { bar, counts: Counts::default(), fetched: BTreeSet::new() }
+        Watch {
+            bar,
+            counts: Counts::default(),
+            fetched: BTreeSet::new(),
+        }
     }
 
     /// Clears the terminal.

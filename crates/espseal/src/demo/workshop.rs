@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use espseal_format::chip::ChipId;
 use espseal_format::cohort::Ppm;
 use espseal_format::metadata::releases::OfferState;
-use espseal_format::units::{Digest, DeviceId};
+use espseal_format::units::{DeviceId, Digest};
 use espseal_publish::authority::Authority;
 use espseal_publish::creation::{self, NewProject, SecureBootSource};
 use espseal_publish::enrolment::{Device, Recipient, Standing};
@@ -65,13 +65,21 @@ impl Workshop {
         }
         let key = SecureBootKey::load(&project.join("keys/secure-boot.pem"))?;
         let images = folder.join("images");
-        fs::create_dir_all(&images).with_context(|| format!("cannot create {}", images.display()))?;
+        fs::create_dir_all(&images)
+            .with_context(|| format!("cannot create {}", images.display()))?;
         let signed = inputs
             .into_iter()
             .map(|inputs| sign(&images, inputs, &key))
             .collect::<Result<Vec<_>>>()?;
         let authority = Authority::open(&project, observer)?;
-        Ok((Self { folder: project, authority, secure_boot: key.digest() }, signed))
+        Ok((
+            Self {
+                folder: project,
+                authority,
+                secure_boot: key.digest(),
+            },
+            signed,
+        ))
     }
 
     /// Enrols a device of this chip.
@@ -83,7 +91,13 @@ impl Workshop {
         observer: &dyn Observer,
     ) -> Result<()> {
         let channel = self.authority.project().channel(CHANNEL)?.name.clone();
-        let device = Device { id, chip, channel, recipient, standing: Standing::Enrolled };
+        let device = Device {
+            id,
+            chip,
+            channel,
+            recipient,
+            standing: Standing::Enrolled,
+        };
         self.authority.enrol(device, observer)?;
         Ok(())
     }
@@ -104,7 +118,9 @@ impl Workshop {
             min_seq: 0,
             repository: RepositoryState::Existing,
         };
-        Ok(self.authority.publish(&request, now()?, &TwinRehearsal, observer)?)
+        Ok(self
+            .authority
+            .publish(&request, now()?, &TwinRehearsal, observer)?)
     }
 
     /// Offers what is published to all devices.
@@ -165,16 +181,25 @@ fn place_table(project: &Path, inputs: &Inputs) -> Result<()> {
     fs::write(&table, &inputs.table_csv)
         .with_context(|| format!("cannot write {}", table.display()))?;
     let file = project.join("espseal.toml");
-    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let line = format!("partition-table = \"partitions/{target}.csv\"\npartition-table-offset = ");
-    let text = text.replace(&format!("{line}0x8000"), &format!("{line}{}", inputs.table_offset));
+    let text = text.replace(
+        &format!("{line}0x8000"),
+        &format!("{line}{}", inputs.table_offset),
+    );
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn sign(folder: &Path, inputs: Inputs, key: &SecureBootKey) -> Result<SignedInputs> {
     let name = inputs.chip.target().context("the chip has no name")?;
     let path = |what: &str| folder.join(format!("{name}-{what}.bin"));
-    let bootloader = sign_image(&path("bootloader"), &inputs.bootloader, ImageKind::Bootloader, key)?;
+    let bootloader = sign_image(
+        &path("bootloader"),
+        &inputs.bootloader,
+        ImageKind::Bootloader,
+        key,
+    )?;
     fs::write(path("bootloader"), &bootloader.bytes)?;
     let files = [path("release-1"), path("release-2")];
     let mut releases = [Vec::new(), Vec::new()];
@@ -182,7 +207,12 @@ fn sign(folder: &Path, inputs: Inputs, key: &SecureBootKey) -> Result<SignedInpu
         *signed = sign_image(file, image, ImageKind::App, key)?.bytes;
         fs::write(file, &*signed).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    Ok(SignedInputs { inputs, bootloader: bootloader.bytes, releases, files })
+    Ok(SignedInputs {
+        inputs,
+        bootloader: bootloader.bytes,
+        releases,
+        files,
+    })
 }
 
 /// Seconds since 1970 by the system's clock.

@@ -39,6 +39,8 @@ pub(crate) struct RamFlash {
     /// A sector whose bits no longer erase.
     pub(crate) worn: Option<u32>,
     pub(crate) protected: Option<Range<u32>>,
+    /// Programming the sector at the first address flips bits of the byte at the second.
+    pub(crate) disturbed: Option<(u32, u32)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,7 @@ impl RamFlash {
             erased: Vec::new(),
             worn: None,
             protected: None,
+            disturbed: None,
         }
     }
 
@@ -164,6 +167,9 @@ impl RamFlash {
         for (offset, byte) in data.iter().enumerate().take(bytes) {
             let cell = start + offset;
             self.raw[cell] &= byte ^ self.mask(cell);
+        }
+        if let Some((_, victim)) = self.disturbed.filter(|(programmed, _)| *programmed == at) {
+            self.raw[victim as usize] ^= 0x18;
         }
         self.end()
     }

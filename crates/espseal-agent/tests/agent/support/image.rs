@@ -17,6 +17,8 @@ pub(crate) struct App {
     pub(crate) version: &'static str,
     pub(crate) secure_version: u32,
     pub(crate) chip_id: u16,
+    /// Where the one segment, at offset 32 of the image, is loaded or mapped to.
+    pub(crate) load_addr: u32,
     /// Whole chunks of code, without the signature sector.
     pub(crate) chunks: usize,
     pub(crate) signer: Option<RsaKey>,
@@ -66,7 +68,7 @@ impl App {
             data.push(x ^ (data.len() >> 8) as u8);
         }
         let segment = SegmentHeader {
-            load_addr: 0x4080_0000.into(),
+            load_addr: self.load_addr.into(),
             data_len: (length as u32).into(),
         };
         let mut image = header.encode().to_vec();

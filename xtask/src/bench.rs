@@ -1,0 +1,91 @@
+//! Benchmarks: ours and the peer in one run, as ratios, since machines are noisy.
+//!
+//! Results that were measured on a named machine stand in `docs/benchmarks.md`.
+
+mod seal;
+mod server;
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::oracles::debian_packages;
+use crate::process;
+
+/// One line of the table.
+pub(crate) struct Row {
+    /// What is measured.
+    pub(crate) name: &'static str,
+    /// Our figure.
+    pub(crate) ours: f64,
+    /// The peer's figure, where there is a peer.
+    pub(crate) peer: Option<f64>,
+    /// Unit of both.
+    pub(crate) unit: &'static str,
+    /// What is asked for: a ratio to the peer when there is one, else the figure itself; `None`
+    /// where only the ratio is of interest.
+    pub(crate) goal: Option<f64>,
+}
+
+impl Row {
+    /// The figure that the goal is about.
+    fn measured(&self) -> f64 {
+        self.peer.map_or(self.ours, |peer| self.ours / peer)
+    }
+
+    fn print(&self) {
+        let peer = self
+            .peer
+            .map_or_else(|| "-".into(), |peer| format!("{peer:.3}"));
+        let ratio = self
+            .peer
+            .map_or_else(String::new, |_| format!("{:.2}", self.measured()));
+        let verdict = match self.goal {
+            None => "-".into(),
+            Some(goal) if self.measured() <= goal => format!("at most {goal}: reached"),
+            Some(goal) => format!("at most {goal}: MISSED"),
+        };
+        println!(
+            "{:<56} {:>10.3} {:>10} {:<4} {:>7}  {verdict}",
+            self.name, self.ours, peer, self.unit, ratio
+        );
+    }
+}
+
+/// Builds for release, measures, and fails when a goal is missed.
+pub(crate) fn run() -> Result<()> {
+    for (program, package) in [("nginx", "nginx-light"), ("openssl", "openssl")] {
+        if !process::on_path(program) && !std::path::Path::new("/usr/sbin").join(program).exists() {
+            debian_packages(&[package])?;
+        }
+    }
+    process::run(process::cargo().args(["build", "--release", "--package", "espseal"]))?;
+    let espseal = process::workspace().join("target/release/espseal");
+    print!("{}", process::output(Command::new("date").arg("-u"))?);
+    println!("{}", processor());
+    println!(
+        "{:<56} {:>10} {:>10} {:<4} {:>7}  goal",
+        "", "ours", "peer", "unit", "ratio"
+    );
+    let mut rows = seal::run(&espseal)?;
+    rows.extend(server::run(&espseal)?);
+    rows.iter().for_each(Row::print);
+    let missed = rows
+        .iter()
+        .filter(|row| row.goal.is_some_and(|goal| row.measured() > goal))
+        .count();
+    anyhow::ensure!(missed == 0, "{missed} goal(s) missed");
+    Ok(())
+}
+
+/// The processor's name.
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
+    name.map_or_else(
+        || "unknown processor".into(),
+        |name| name.trim_start_matches(['\t', ' ', ':']).into(),
+    )
+}
