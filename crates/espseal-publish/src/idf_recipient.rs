@@ -57,7 +57,16 @@ pub fn seal_for(public_key: &[u8], mut plaintext: Vec<u8>) -> Result<Vec<u8>, He
     let length = u32::try_from(plaintext.len()).map_err(|_| HeaderError { device })?;
     let sealed = content::seal(&mut random(), &mut plaintext);
     let (key, iv, tag) = (&sealed.key, sealed.iv.0, sealed.tag.0);
-    let header = header(device, public_key, &Opening { key, iv, tag, length })?;
+    let header = header(
+        device,
+        public_key,
+        &Opening {
+            key,
+            iv,
+            tag,
+            length,
+        },
+    )?;
     plaintext.splice(0..0, header);
     Ok(plaintext)
 }
