@@ -19,7 +19,7 @@ pub(crate) fn run() -> Result<()> {
         process::cargo()
             .current_dir(&project)
             .env("CARGO_TARGET_DIR", &target)
-            .args(["build", "--release", "--locked"]),
+            .args(["build", "--release"]),
     )?;
     let program = target.join(nostd::TARGET).join("release/espseal-size");
     let sections = process::output(Command::new("size").arg("-A").arg(&program))?;
