@@ -1,7 +1,10 @@
 //! The story as it should go: factory, release 1, a cohort, release 2, confirmation.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, bail};
 use espseal_agent::agent::{BootOutcome, UpdateOutcome};
+use espseal_agent::error::AgentError;
 use espseal_format::chip::ChipId;
 use espseal_format::cohort::Ppm;
 use espseal_twin::boot::BootReport;
@@ -9,6 +12,7 @@ use espseal_twin::device::VirtualDevice;
 use espseal_twin::idf::{self, Decryptor, Download, Finish, HttpsOta};
 
 use super::fleet::{Running, running};
+use super::hostile;
 use super::scene::{RefusedBy, Scene};
 use super::stage::{C3_AGENT, EspIdfActor, Stage};
 use super::workshop::base_url;
@@ -182,10 +186,25 @@ pub(crate) fn esp_idf_update<H: idf::HttpFetch>(
     }
 }
 
-/// The server claims that everybody is in the cohort.
+/// The server claims that everybody is in the cohort, clumsily and less clumsily.
 pub(crate) fn widen_behind_the_makers_back(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
+    Ok(vec![
+        forge(stage, "server widens the cohort", hostile::widen_cohort)?,
+        forge(
+            stage,
+            "... and makes `now` match",
+            hostile::widen_cohort_and_forge_now,
+        )?,
+    ])
+}
+
+fn forge(
+    stage: &mut Stage<'_>,
+    title: &'static str,
+    change: fn(&Path) -> Result<()>,
+) -> Result<Scene> {
     let repository = stage.workshop.repository();
-    let server = stage.hostile(&repository, super::hostile::widen_cohort)?;
+    let server = stage.hostile(&repository, change)?;
     let mut transport = stage.transport(&base_url(&server))?;
     let mut watch = stage.bars.watch();
     let index = stage.agent(C3_AGENT)?;
@@ -194,26 +213,25 @@ pub(crate) fn widen_behind_the_makers_back(stage: &mut Stage<'_>) -> Result<Vec<
     let changed = watch.counts.changed;
     drop(watch);
     server.stop();
-    Ok(vec![Scene {
-        title: "server widens the cohort",
+    Ok(Scene {
+        title,
         device: C3_AGENT,
         expected: "refused, flash untouched",
         observed: Polled::from(outcome).to_string(),
         refused_by: Some(RefusedBy::Agent),
-        passed: matches!(outcome, Err(espseal_agent::error::AgentError::Metadata(_)))
-            && changed == 0,
-    }])
+        passed: matches!(outcome, Err(AgentError::Metadata(_))) && changed == 0,
+    })
 }
 
 /// What one poll came to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Polled {
     Said(UpdateOutcome),
-    Failed(espseal_agent::error::AgentError),
+    Failed(AgentError),
 }
 
-impl From<Result<UpdateOutcome, espseal_agent::error::AgentError>> for Polled {
-    fn from(result: Result<UpdateOutcome, espseal_agent::error::AgentError>) -> Self {
+impl From<Result<UpdateOutcome, AgentError>> for Polled {
+    fn from(result: Result<UpdateOutcome, AgentError>) -> Self {
         match result {
             Ok(outcome) => Self::Said(outcome),
             Err(error) => Self::Failed(error),

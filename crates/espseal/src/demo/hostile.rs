@@ -62,31 +62,73 @@ pub(crate) fn swap_wraps(repository: &Path, one: &DeviceId, other: &DeviceId) ->
 
 /// Offers everything to everybody, under the maker's old signature.
 pub(crate) fn widen_cohort(repository: &Path) -> Result<()> {
+    let named = path(repository, &Resource::Releases(&releases_of(repository)?));
+    let widened = widened(&named)?;
+    fs::write(&named, widened).with_context(|| format!("cannot write {}", named.display()))
+}
+
+/// The same, and `now` names the forged releases, under its own old signature.
+pub(crate) fn widen_cohort_and_forge_now(repository: &Path) -> Result<()> {
+    let widened = widened(&path(
+        repository,
+        &Resource::Releases(&releases_of(repository)?),
+    ))?;
+    let digest = Digest::of(&widened);
+    let named = path(repository, &Resource::Releases(&digest));
+    fs::write(&named, widened).with_context(|| format!("cannot write {}", named.display()))?;
+    edit(&path(repository, &Resource::Now), |bytes| {
+        let signed = Sign1::parse(bytes)?;
+        let now = Now {
+            releases: digest,
+            ..Now::parse(signed.payload)?
+        };
+        let mut payload = [0; DOCUMENT];
+        let length = now.encode(&mut payload)?;
+        *bytes = forge(
+            &signed,
+            payload.get(..length).context("now fits its limit")?,
+        )?;
+        Ok(())
+    })
+}
+
+/// Longest signed document.
+const DOCUMENT: usize = 2048;
+
+/// Digest of the releases that `now` names.
+fn releases_of(repository: &Path) -> Result<Digest> {
     let now = fs::read(path(repository, &Resource::Now)).context("cannot read now.cose")?;
-    let now = Now::parse(Sign1::parse(&now)?.payload)?;
-    edit(
-        &path(repository, &Resource::Releases(&now.releases)),
-        |bytes| {
-            let signed = Sign1::parse(bytes)?;
-            let mut releases = Releases::parse(signed.payload)?;
-            for offer in &mut releases.offers {
-                offer.ppm = Ppm::new(1_000_000).context("1000000 is a share")?;
-            }
-            let mut payload = [0; 2048];
-            let length = releases.encode(&mut payload)?;
-            let payload = payload.get(..length).context("releases fit 2048 bytes")?;
-            let forged = Sign1 {
-                kid: signed.kid,
-                payload,
-                signature: signed.signature,
-            };
-            let mut document = vec![0; 2048];
-            let length = forged.encode(&mut document)?;
-            document.truncate(length);
-            *bytes = document;
-            Ok(())
-        },
+    Ok(Now::parse(Sign1::parse(&now)?.payload)?.releases)
+}
+
+/// Signed releases with every offer widened to all devices.
+fn widened(releases: &Path) -> Result<Vec<u8>> {
+    let bytes =
+        fs::read(releases).with_context(|| format!("cannot read {}", releases.display()))?;
+    let signed = Sign1::parse(&bytes)?;
+    let mut releases = Releases::parse(signed.payload)?;
+    for offer in &mut releases.offers {
+        offer.ppm = Ppm::ALL;
+    }
+    let mut payload = [0; DOCUMENT];
+    let length = releases.encode(&mut payload)?;
+    forge(
+        &signed,
+        payload.get(..length).context("releases fit their limit")?,
     )
+}
+
+/// Puts a payload under somebody's signature of another one.
+fn forge(signed: &Sign1<'_>, payload: &[u8]) -> Result<Vec<u8>> {
+    let forged = Sign1 {
+        kid: signed.kid,
+        payload,
+        signature: signed.signature,
+    };
+    let mut document = vec![0; DOCUMENT];
+    let length = forged.encode(&mut document)?;
+    document.truncate(length);
+    Ok(document)
 }
 
 fn path(repository: &Path, resource: &Resource<'_>) -> PathBuf {
