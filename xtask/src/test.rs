@@ -1,6 +1,9 @@
 //! Runs every test of the workspace after installing what they compare with.
 
-use anyhow::Result;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
 
 use crate::{nostd, oracles, process};
 
@@ -15,15 +18,90 @@ pub(crate) struct Arguments {
 /// Installs the oracles, then tests.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     oracles::install()?;
-    if !arguments.cargo.is_empty() {
-        return process::run(process::cargo().arg("test").args(&arguments.cargo));
+    let mut tally = Tally::default();
+    if arguments.cargo.is_empty() {
+        nostd::run()?;
+        tally.run(&["--workspace", "--doc"])?;
+        tally.run(&["--workspace", "--all-targets", "--no-fail-fast"])?;
+    } else {
+        tally.run(&arguments.cargo)?;
     }
-    nostd::run()?;
-    process::run(process::cargo().args([
-        "test",
-        "--workspace",
-        "--all-targets",
-        "--no-fail-fast",
-    ]))?;
-    process::run(process::cargo().args(["test", "--workspace", "--doc"]))
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    ensure!(tally.succeeded, "not every test passed");
+    Ok(())
+}
+
+/// Counts over several runs of `cargo test`.
+struct Tally {
+    passed: u64,
+    failed: u64,
+    succeeded: bool,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            passed: 0,
+            failed: 0,
+            succeeded: true,
+        }
+    }
+}
+
+impl Tally {
+    /// Runs `cargo test`, prints what it prints, and adds up its results.
+    fn run(&mut self, arguments: &[impl AsRef<std::ffi::OsStr>]) -> Result<()> {
+        let mut cargo: Command = process::cargo();
+        let mut child = cargo
+            .arg("test")
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cargo did not start")?;
+        let output = child.stdout.take().context("cargo has no output")?;
+        for line in BufReader::new(output).lines() {
+            let line = line.context("cannot read what cargo prints")?;
+            self.count(&line);
+            println!("{line}");
+        }
+        self.succeeded &= child.wait().context("cargo was lost")?.success();
+        Ok(())
+    }
+
+    /// Adds a line such as `test result: ok. 12 passed; 0 failed; ...`.
+    fn count(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        let number = |unit: &str| -> u64 {
+            let words: Vec<_> = result
+                .split([' ', ';', '.'])
+                .filter(|word| !word.is_empty())
+                .collect();
+            let mut pairs = words.windows(2);
+            let found = pairs.find_map(|pair| match pair {
+                [number, word] if *word == unit => number.parse().ok(),
+                _ => None,
+            });
+            found.unwrap_or(0)
+        };
+        self.passed += number("passed");
+        self.failed += number("failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_several_runs_add_up() {
+        let mut tally = Tally::default();
+        tally.count("test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+        tally.count(
+            "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out",
+        );
+        tally.count("test this_one_passed ... ok");
+        assert_eq!((tally.passed, tally.failed), (15, 2));
+    }
 }
