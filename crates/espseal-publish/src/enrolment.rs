@@ -270,29 +270,8 @@ fn rsa_public_key(path: &Path, text: &str) -> Result<Vec<u8>, EnrolmentError> {
 
 /// Writes DER `SubjectPublicKeyInfo` as PEM (RFC 7468).
 fn to_pem(der: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut base64 = String::new();
-    for group in der.chunks(3) {
-        let byte = |index: usize| u32::from(group.get(index).copied().unwrap_or(0));
-        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let digit = (word >> (18 - 6 * place)) & 63;
-            let letter = ALPHABET.get(digit as usize).copied().unwrap_or(b'=');
-            base64.push(if place <= group.len() {
-                letter.into()
-            } else {
-                '='
-            });
-        }
-    }
-    let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");
-    for (index, letter) in base64.chars().enumerate() {
-        if index > 0 && index % 64 == 0 {
-            pem.push('\n');
-        }
-        pem.push(letter);
-    }
-    pem + "\n-----END PUBLIC KEY-----\n"
+    let unix = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    pem::encode_config(&pem::Pem::new("PUBLIC KEY", der), unix)
 }
 
 /// Failure of reading or keeping a device record.
