@@ -5,7 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use espseal_publish::authority::AuthorityError;
 use espseal_publish::blame::Blame;
+use espseal_publish::creation::CreationError;
+use espseal_publish::enrolment::EnrolmentError;
+use espseal_publish::files::FileError;
 use espseal_publish::image_signing::SignError;
+use espseal_publish::keys::KeyError;
+use espseal_server::serve::ServeError;
 use serde_json::json;
 
 use crate::answer::Answer;
@@ -81,13 +86,16 @@ fn blame(error: &anyhow::Error) -> Blame {
     if error.is::<demo::Interrupted>() {
         return Blame::Interrupted;
     }
-    let refused = error
+    let known = error
         .downcast_ref::<AuthorityError>()
-        .map(AuthorityError::blame);
-    let unsigned = error.downcast_ref::<SignError>().map(SignError::blame);
-    let io = error
-        .chain()
-        .any(|cause| cause.is::<std::io::Error>())
-        .then_some(Blame::Io);
-    refused.or(unsigned).or(io).unwrap_or(Blame::Refused)
+        .map(AuthorityError::blame)
+        .or_else(|| error.downcast_ref().map(CreationError::blame))
+        .or_else(|| error.downcast_ref().map(EnrolmentError::blame))
+        .or_else(|| error.downcast_ref().map(KeyError::blame))
+        .or_else(|| error.downcast_ref().map(SignError::blame));
+    let io = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<std::io::Error>() || cause.is::<FileError>() || cause.is::<ServeError>()
+    };
+    let io = || error.chain().any(io).then_some(Blame::Io);
+    known.or_else(io).unwrap_or(Blame::Refused)
 }
