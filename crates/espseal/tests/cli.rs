@@ -398,6 +398,20 @@ fn a_bad_role_key_is_found_before_anything_is_written() {
 }
 
 #[test]
+fn a_damaged_secure_boot_key_is_named_by_the_rehearsal() {
+    let shell = Shell::with_project();
+    shell.signed_app("1.0.0", 0);
+    let publish = ["publish", "app.bin", "--channel", "production"];
+    let key = shell.path("lamp/keys/secure-boot.pem");
+    fs::write(&key, "no key").unwrap();
+    shell
+        .run(&publish)
+        .fails(1, &["secure-boot.pem", "RSA-3072"]);
+    fs::remove_file(&key).unwrap();
+    shell.run(&publish).fails(1, &["`bootloader`"]);
+}
+
+#[test]
 fn a_write_that_fails_names_no_temporary_file() {
     let shell = Shell::with_project();
     shell.write("unsigned.bin", &image(5, "1.0.0", 0));

@@ -64,7 +64,7 @@ impl Demo {
         let quiet = context.global.json;
         let observer = context.progress.watch_interrupt();
         let summary = demo::play(&own, self.keep.as_deref(), quiet, observer)
-            .map_err(|error| Failure::new(blame(&error), format_args!("{error:#}")))?;
+            .map_err(|error| Failure::new(blame(&error), sentence(&error)))?;
         let kept = self
             .keep
             .as_ref()
@@ -79,6 +79,23 @@ impl Demo {
             None => answer,
         })
     }
+}
+
+/// What went wrong and why, each cause once: many messages hold the one below them.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if text.starts_with(&sentence) {
+            sentence = text;
+        } else if !sentence.contains(&text) {
+            sentence = format!("{sentence}: {text}");
+        }
+        if cause.is::<ServeError>() {
+            break;
+        }
+    }
+    sentence
 }
 
 /// Who has to act on an error that kept the demo from being played.
@@ -98,4 +115,30 @@ fn blame(error: &anyhow::Error) -> Blame {
     };
     let io = || error.chain().any(io).then_some(Blame::Io);
     known.or_else(io).unwrap_or(Blame::Refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_file_or_database_is_said_once_and_exits_with_3() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("none/file");
+        let written =
+            espseal_publish::files::create(&path, b"x", espseal_publish::files::Secrecy::Public);
+        let error = written
+            .with_context(|| format!("cannot write {}", path.display()))
+            .unwrap_err();
+        assert_eq!(sentence(&error).matches("cannot write").count(), 1);
+        assert_eq!(blame(&error), Blame::Io);
+        let error = anyhow::Error::new(std::io::Error::other("disk I/O error"));
+        let error = error.context("cannot use it (disk I/O error): give another");
+        assert_eq!(
+            sentence(&error),
+            "cannot use it (disk I/O error): give another"
+        );
+    }
 }
