@@ -101,6 +101,9 @@ impl Authority {
         let channel = self.project.channel(device.channel.as_str())?.clone();
         let visible = self.visible()?;
         self.check_time(visible.as_ref(), time)?;
+        if visible.is_some() {
+            self.check_signers()?;
+        }
         stop_if_asked(observer)?;
         self.registry.revoke(id)?;
         self.remove_records(&device)?;

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::blame::Blame;
 use crate::files::{self, FileError};
 use crate::project::{Project, ProjectError, names};
+use crate::toml_error::TomlError;
 
 /// Largest device file that is read.
 const LARGEST_RECORD: u64 = 16 << 10;
@@ -120,7 +121,7 @@ impl Device {
             str::from_utf8(&bytes).map_err(|_| EnrolmentError::Text { path: path.into() })?;
         let file: File = toml::from_str(text).map_err(|cause| EnrolmentError::Syntax {
             path: path.into(),
-            cause: Box::new(cause),
+            cause: TomlError::new(text, &cause),
         })?;
         Self::check(path, project, &file)
     }
@@ -290,7 +291,7 @@ pub enum EnrolmentError {
         /// The file.
         path: PathBuf,
         /// What the parser says, with line and column.
-        cause: Box<toml::de::Error>,
+        cause: TomlError,
     },
     /// A field that this kind of device needs is not there.
     #[error("device record {} has no `{field}`; a device of this kind needs one", path.display())]

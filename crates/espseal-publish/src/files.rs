@@ -274,7 +274,11 @@ fn sync_folder(path: &Path) -> Result<(), FileError> {
 fn write_failed(path: &Path, cause: io::Error) -> FileError {
     FileError::Write {
         path: path.into(),
-        cause,
+        // What `tempfile` adds is the name of the temporary file, which says nothing to the user.
+        cause: match cause.raw_os_error() {
+            Some(_) => cause,
+            None => cause.kind().into(),
+        },
     }
 }
 

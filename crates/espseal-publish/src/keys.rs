@@ -119,9 +119,9 @@ pub(crate) fn read_private_key(
 pub enum KeyError {
     /// The file is no PEM private key.
     #[error(
-        "{} holds no usable PEM private key ({cause:?}); expected {expected}, not encrypted with a \
+        "{} holds no usable PEM private key ({}); expected {expected}, not encrypted with a \
          password",
-        path.display()
+        path.display(), in_words(cause)
     )]
     Pem {
         /// The file.
@@ -148,6 +148,16 @@ pub enum KeyError {
     /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+/// What the PEM reader says; its own words hold lists of bytes.
+fn in_words(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "it is cut short: the END line is missing",
+        pem::Error::IllegalSectionStart { .. } => "its BEGIN line is malformed",
+        pem::Error::Base64Decode(_) => "what is between BEGIN and END is not base64",
+        _ => "it has no private key between BEGIN and END lines",
+    }
 }
 
 impl KeyError {

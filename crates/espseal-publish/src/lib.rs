@@ -30,3 +30,4 @@ pub mod rollout;
 pub mod root_renewal;
 pub mod rsa_signer;
 pub mod seal;
+pub mod toml_error;

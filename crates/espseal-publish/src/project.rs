@@ -22,6 +22,7 @@ use espseal_format::units::{ChannelName, Digest, Product};
 
 use crate::blame::Blame;
 use crate::files::{self, FileError};
+use crate::toml_error::TomlError;
 
 /// Name of the project file.
 pub const PROJECT_FILE: &str = "espseal.toml";
@@ -195,13 +196,15 @@ pub enum ProjectError {
         /// The file.
         path: PathBuf,
         /// What the parser says, with line and column.
-        cause: Box<toml::de::Error>,
+        cause: TomlError,
     },
     /// The file is not UTF-8 text.
-    #[error("{} is no UTF-8 text; expected TOML", path.display())]
+    #[error("{} is no UTF-8 text; expected {expected}", path.display())]
     Text {
         /// The file.
         path: PathBuf,
+        /// What belongs there.
+        expected: &'static str,
     },
     /// A value cannot be.
     #[error("{}: {field} is {found}; expected {expected}", path.display())]

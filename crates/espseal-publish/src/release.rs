@@ -111,6 +111,7 @@ impl Authority {
         observer.begin(Stage::Checking, 0);
         let image = self.check_request(request, &channel, visible.as_ref())?;
         let position = self.place(request, visible.as_ref())?;
+        self.check_signers()?;
 
         observer.begin(Stage::Sealing, 0);
         let sealed = seal(&mut random(), &image)?;

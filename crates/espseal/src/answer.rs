@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use crate::failure::Exit;
+use crate::failure::{Exit, Failure};
 
 /// The result of a verb, for people and for scripts.
 #[derive(Debug)]
@@ -50,15 +50,21 @@ impl Answer {
     /// Prints the answer.
     pub(crate) fn print(self, json: bool) -> ExitCode {
         let mut out = std::io::stdout().lock();
-        // Printing fails when the reader is gone, which leaves nobody to tell.
-        let _ = match json {
+        let written = match json {
             true => writeln!(out, "{}", self.json),
             false => {
-                eprint!("{}", self.text);
+                // Printing fails when the reader is gone, which leaves nobody to tell.
+                let _ = write!(std::io::stderr(), "{}", self.text);
                 write!(out, "{}", self.listing)
             }
         };
-        self.exit.into()
+        match written.and_then(|()| out.flush()) {
+            // A reader that has seen enough, such as `head -1`, is no failure.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Failure::output(&error).print(false)
+            }
+            _ => self.exit.into(),
+        }
     }
 }
 

@@ -49,6 +49,9 @@ Exit codes: 0 done, 1 refused by a check, 2 usage, 3 input or output failed, 130
 pub(crate) fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--json") => {
+            return Failure::arguments(&error).print(true);
+        }
         Err(error) => {
             // Printing fails when the reader is gone, which leaves nobody to tell.
             let _ = error.print();

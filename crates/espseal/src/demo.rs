@@ -28,7 +28,8 @@ pub(crate) use inputs::OwnFiles;
 pub(crate) use scene::Summary;
 pub(crate) use summary::draw;
 
-use scene::Scene;
+use inputs::Inputs;
+use scene::{Scene, Sizes};
 use stage::Stage;
 use watch::Bars;
 
@@ -72,9 +73,29 @@ pub(crate) fn play(
         Some(folder) => folder,
         None => &temporary.path().join("kept"),
     };
-    claim(folder)?;
+    let claimed = claim(folder)?;
+    let played = play_in(folder, temporary.path(), inputs, keep, quiet, observer);
+    let (scenes, sizes) = match played {
+        Ok(played) => played,
+        Err(error) => {
+            claimed.give_back();
+            return Err(error);
+        }
+    };
+    Ok(Summary::new(scenes, sizes, started.elapsed()))
+}
+
+/// Plays all acts in an empty folder.
+fn play_in(
+    folder: &Path,
+    temporary: &Path,
+    inputs: Vec<Inputs>,
+    keep: Option<&Path>,
+    quiet: bool,
+    observer: &dyn Observer,
+) -> Result<(Vec<Scene>, Sizes)> {
     let bars = Bars::new(ACTS.len() as u64, quiet);
-    let mut stage = Stage::set(folder, temporary.path(), inputs, observer, bars)?;
+    let mut stage = Stage::set(folder, temporary, inputs, observer, bars)?;
     attacks::keep_old_repository(&stage)?;
     let mut scenes = Vec::new();
     for (title, act) in ACTS {
@@ -90,17 +111,21 @@ pub(crate) fn play(
         stage.bars.finish_scene();
     }
     stage.bars.clear();
+    if observer.is_interrupted() {
+        return Err(Interrupted.into());
+    }
     if let Some(folder) = keep {
         keep::keep(&mut stage, folder)?;
     }
     let sizes = stage.sizes;
     stage.server.stop();
-    Ok(Summary::new(scenes, sizes, started.elapsed()))
+    Ok((scenes, sizes))
 }
 
 /// Takes a folder that is missing or empty.
-fn claim(folder: &Path) -> Result<()> {
+fn claim(folder: &Path) -> Result<Claimed<'_>> {
     let text = || format!("cannot create {}", folder.display());
+    let was_there = folder.exists();
     std::fs::create_dir_all(folder).with_context(text)?;
     if std::fs::read_dir(folder)
         .with_context(text)?
@@ -112,7 +137,33 @@ fn claim(folder: &Path) -> Result<()> {
             folder.display()
         );
     }
-    Ok(())
+    Ok(Claimed { folder, was_there })
+}
+
+/// A folder that was missing or empty, and is given back so when the demo cannot be played.
+struct Claimed<'a> {
+    folder: &'a Path,
+    was_there: bool,
+}
+
+impl Claimed<'_> {
+    /// Removes what the demo has put there; what cannot be removed stays.
+    fn give_back(&self) {
+        for entry in std::fs::read_dir(self.folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let path = entry.path();
+            let _ = match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                true => std::fs::remove_dir_all(path),
+                false => std::fs::remove_file(path),
+            };
+        }
+        if !self.was_there {
+            let _ = std::fs::remove_dir(self.folder);
+        }
+    }
 }
 
 /// The user asked to stop.

@@ -1,5 +1,6 @@
 //! What a verb says when it fails, and the exit codes.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use espseal_publish::blame::Blame;
@@ -47,6 +48,23 @@ impl Failure {
         }
     }
 
+    /// The arguments make no sense: what the parser says, as one sentence.
+    pub(crate) fn arguments(error: &clap::Error) -> Self {
+        let text = error.to_string();
+        let said = text.split("\n\nUsage:").next().unwrap_or_default();
+        let said = said.split("\n\nFor more").next().unwrap_or_default();
+        let words: Vec<_> = said.split_whitespace().collect();
+        let message = words.join(" ");
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
+        Self::new(Blame::Usage, format_args!("{message}; --help shows usage"))
+    }
+
+    /// The work is done, but standard output does not take the answer.
+    pub(crate) fn output(error: &std::io::Error) -> Self {
+        let message = format_args!("done, but cannot write the answer to standard output: {error}");
+        Self::new(Blame::Io, message)
+    }
+
     /// The system's clock is before 1970.
     pub(crate) fn clock() -> Self {
         Self::new(
@@ -57,14 +75,13 @@ impl Failure {
 
     /// Prints the failure.
     pub(crate) fn print(&self, json: bool) -> ExitCode {
+        // Printing fails when the reader is gone, which leaves nobody to tell.
         if json {
             let code = self.exit as u8;
-            println!(
-                "{}",
-                serde_json::json!({ "error": self.message, "code": code })
-            );
+            let object = serde_json::json!({ "error": self.message, "code": code });
+            let _ = writeln!(std::io::stdout(), "{object}");
         }
-        eprintln!("error: {}", self.message);
+        let _ = writeln!(std::io::stderr(), "error: {}", self.message);
         self.exit.into()
     }
 }

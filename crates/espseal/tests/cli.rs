@@ -311,6 +311,149 @@ fn help_shows_examples_and_wrong_arguments_exit_with_2() {
     }
 }
 
+#[test]
+fn toml_mistakes_are_one_sentence_with_line_and_column() {
+    let shell = Shell::with_project();
+    shell.write("device.toml", b"kind = \"agent\"\nchip");
+    shell
+        .run(&["device", "enroll", "device.toml"])
+        .fails(2, &["device.toml", "line 2, column 5"]);
+    shell.write("lamp/partitions/esp32c3.csv", &[0xFF]);
+    shell.run(&["now"]).fails(2, &["partition table in CSV"]);
+    shell.write("lamp/espseal.toml", b"format = 1\n=");
+    shell
+        .run(&["now"])
+        .fails(2, &["espseal.toml", "line 2, column 1"]);
+}
+
+#[test]
+fn wrong_arguments_are_one_json_object_too() {
+    let shell = Shell::new();
+    for wrong in [
+        &["publish", "--json"][..],
+        &["--json", "fly"],
+        &["publish", "x", "--channel", "x", "--ppm", "many", "--json"],
+    ] {
+        let json = shell.run(wrong).fails(2, &["--help"]).json();
+        assert_eq!(json["code"], 2);
+        assert!(
+            !json["error"].as_str().unwrap().contains("error:"),
+            "{json}"
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_reader_that_is_gone_or_full_never_panics() {
+    let shell = Shell::with_project();
+    let run = |arguments: &[&str], device: &str| {
+        let out = fs::File::options().write(true).open(device).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_espseal"));
+        command.args(["--project", "lamp"]).args(arguments);
+        let command = command.current_dir(shell.folder.path());
+        Ran(command.stdout(out).output().unwrap())
+    };
+    run(&["device", "list"], "/dev/full").fails(3, &["standard output"]);
+    run(&["device", "list", "--json"], "/dev/full").fails(3, &["standard output"]);
+    run(
+        &["verify", "x", "--channel", "production", "--json"],
+        "/dev/full",
+    )
+    .fails(3, &["read x"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let list = Command::new(env!("CARGO_BIN_EXE_espseal"))
+        .current_dir(shell.path("lamp"))
+        .args(["device", "list"])
+        .stdout(writer)
+        .output();
+    Ran(list.unwrap()).succeeds();
+    let deaf = Command::new(env!("CARGO_BIN_EXE_espseal"))
+        .current_dir(shell.folder.path())
+        .arg("now")
+        .stderr(fs::File::options().write(true).open("/dev/full").unwrap())
+        .status();
+    assert_eq!(deaf.unwrap().code(), Some(2));
+}
+
+#[test]
+fn a_bad_role_key_is_found_before_anything_is_written() {
+    let shell = Shell::with_project();
+    let (text, id) = record();
+    shell.write("device.toml", text.as_bytes());
+    shell.run(&["device", "enroll", "device.toml"]).succeeds();
+    shell.signed_app("1.0.0", 0);
+    let publish = ["publish", "app.bin", "--channel", "production"];
+    shell.run(&publish).succeeds();
+    let key = fs::read_to_string(shell.path("lamp/keys/now.pem")).unwrap();
+    let short = key.split("-----END").next().unwrap();
+    fs::write(shell.path("lamp/keys/now.pem"), short).unwrap();
+    let before = files_below(&shell.path("lamp"));
+    shell.run(&publish).fails(2, &["now.pem", "cut short"]);
+    shell
+        .run(&["device", "revoke", &id])
+        .fails(2, &["now.pem", "cut short"]);
+    assert_eq!(files_below(&shell.path("lamp")), before);
+}
+
+#[test]
+fn a_damaged_secure_boot_key_is_named_by_the_rehearsal() {
+    let shell = Shell::with_project();
+    shell.signed_app("1.0.0", 0);
+    let publish = ["publish", "app.bin", "--channel", "production"];
+    let key = shell.path("lamp/keys/secure-boot.pem");
+    fs::write(&key, "no key").unwrap();
+    shell
+        .run(&publish)
+        .fails(1, &["secure-boot.pem", "RSA-3072"]);
+    fs::remove_file(&key).unwrap();
+    shell.run(&publish).fails(1, &["`bootloader`"]);
+}
+
+#[test]
+fn a_write_that_fails_names_no_temporary_file() {
+    let shell = Shell::with_project();
+    shell.write("unsigned.bin", &image(5, "1.0.0", 0));
+    let ran = shell.run(&["sign", "unsigned.bin", "--output", "none/x"]);
+    let ran = ran.fails(3, &["none/x", "nothing was changed"]);
+    assert!(!ran.text().contains("espseal-tmp"), "{}", ran.text());
+}
+
+/// Every file below a folder with its bytes.
+fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => all.extend(files_below(&path)),
+            false => all.push((path.clone(), fs::read(&path).unwrap())),
+        }
+    }
+    all.sort();
+    all
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_in_the_demo_ends_with_130_and_keeps_nothing() {
+    let shell = Shell::new();
+    for milliseconds in [60, 500] {
+        let child = Command::new(env!("CARGO_BIN_EXE_espseal"))
+            .current_dir(shell.folder.path())
+            .args(["demo", "--keep", "kept"])
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        let pid = child.id().to_string();
+        let killed = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+        assert!(killed.success());
+        Ran(child.wait_with_output().unwrap()).fails(130, &["interrupted"]);
+        assert!(!shell.path("kept").exists());
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_with_130_and_nothing_is_published() {

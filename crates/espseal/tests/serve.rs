@@ -60,6 +60,8 @@ fn each_mistake_has_one_sentence_and_an_exit_code() {
     fs::create_dir(folder.path().join("ca")).unwrap();
     fs::write(folder.path().join("ca/server.pem"), "no certificate").unwrap();
     refused(&run(&["--listen", "127.0.0.1:0"]), 2, "certificate");
+    let nowhere = ["--cert", "none.pem", "--key", "none.pem"];
+    refused(&run(&nowhere), 3, "--cert takes the certificate chain");
     for usage in [
         &["--cert", "only.pem"][..],
         &["--http", "--cert", "a", "--key", "b"],

@@ -257,6 +257,14 @@ impl Authority {
         })
     }
 
+    /// Reads the keys that will sign, so that a bad one is found before anything is written.
+    pub(crate) fn check_signers(&self) -> Result<(), AuthorityError> {
+        for name in ["keys/releases.pem", "keys/now.pem"] {
+            RoleKey::load(&self.project.file(name))?;
+        }
+        Ok(())
+    }
+
     /// Signs a `now` and puts it in place: the one step that devices see.
     fn confirm(
         &mut self,

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::{Channel, Fleet, LARGEST_TEXT, Lifetimes, MOST_OFFERS, Project, ProjectError, names};
 use crate::files;
+use crate::toml_error::TomlError;
 
 /// Seconds in an hour.
 const HOUR: u64 = 3600;
@@ -68,10 +69,13 @@ fn default_partition_table_offset() -> u32 {
 
 /// Reads and checks a project file.
 pub(super) fn parse(folder: &Path, path: &Path, bytes: &[u8]) -> Result<Project, ProjectError> {
-    let text = str::from_utf8(bytes).map_err(|_| ProjectError::Text { path: path.into() })?;
+    let text = str::from_utf8(bytes).map_err(|_| ProjectError::Text {
+        path: path.into(),
+        expected: "TOML",
+    })?;
     let file: File = toml::from_str(text).map_err(|cause| ProjectError::Syntax {
         path: path.into(),
-        cause: Box::new(cause),
+        cause: TomlError::new(text, &cause),
     })?;
     let check = Check { path };
     if file.format != 1 {
@@ -247,7 +251,10 @@ impl Check<'_> {
 fn read_partitions(folder: &Path, file: &FileChip) -> Result<PartitionTable, ProjectError> {
     let path = folder.join(&file.partition_table);
     let bytes = files::read(&path, "a partition table in CSV", LARGEST_TEXT)?;
-    let text = str::from_utf8(&bytes).map_err(|_| ProjectError::Text { path: path.clone() })?;
+    let text = str::from_utf8(&bytes).map_err(|_| ProjectError::Text {
+        path: path.clone(),
+        expected: "a partition table in CSV",
+    })?;
     let table = PartitionTable::parse_csv(text, FlashOffset::new(file.partition_table_offset))
         .map_err(|cause| ProjectError::PartitionTable {
             path: path.clone(),

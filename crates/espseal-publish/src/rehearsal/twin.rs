@@ -27,8 +27,9 @@ use rand_core::Rng as _;
 
 use super::{Exhibit, Rehearsal, RehearsalFailed, Rehearsed, repository};
 use crate::authority::random;
-use crate::files;
+use crate::files::{self, FileError};
 use crate::image_signing::{ImageKind, sign_image};
+use crate::keys::KeyError;
 use crate::rsa_signer::SecureBootKey;
 
 /// Smallest and largest flash chip.
@@ -151,7 +152,15 @@ impl Stage<'_> {
             return Ok(place_holder);
         }
         let path = self.exhibit.project.file("keys/secure-boot.pem");
-        let key = SecureBootKey::load(&path).ok();
+        let key = match SecureBootKey::load(&path) {
+            Ok(key) => Some(key),
+            Err(KeyError::File(FileError::Read { cause, .. }))
+                if cause.kind() == std::io::ErrorKind::NotFound =>
+            {
+                None
+            }
+            Err(error) => return Err(self.failed(step, error)),
+        };
         let trusted = key.filter(|key| fleet.secure_boot_digests.contains(&key.digest()));
         let key = trusted.ok_or_else(|| {
             let missing = "no bootloader that its secure boot accepts: name the fleet's signed \

@@ -51,7 +51,9 @@ pub(crate) fn configuration(certificate: &Path, key: &Path) -> Result<Arc<Server
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {path} ({source})")]
+    #[error(
+        "cannot read {path} ({source}): --cert takes the certificate chain, --key its private key"
+    )]
     Read {
         /// The file.
         path: PathBuf,

@@ -5,7 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use espseal_publish::authority::AuthorityError;
 use espseal_publish::blame::Blame;
+use espseal_publish::creation::CreationError;
+use espseal_publish::enrolment::EnrolmentError;
+use espseal_publish::files::FileError;
 use espseal_publish::image_signing::SignError;
+use espseal_publish::keys::KeyError;
+use espseal_server::serve::ServeError;
 use serde_json::json;
 
 use crate::answer::Answer;
@@ -59,7 +64,7 @@ impl Demo {
         let quiet = context.global.json;
         let observer = context.progress.watch_interrupt();
         let summary = demo::play(&own, self.keep.as_deref(), quiet, observer)
-            .map_err(|error| Failure::new(blame(&error), format_args!("{error:#}")))?;
+            .map_err(|error| Failure::new(blame(&error), sentence(&error)))?;
         let kept = self
             .keep
             .as_ref()
@@ -76,18 +81,64 @@ impl Demo {
     }
 }
 
+/// What went wrong and why, each cause once: many messages hold the one below them.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if text.starts_with(&sentence) {
+            sentence = text;
+        } else if !sentence.contains(&text) {
+            sentence = format!("{sentence}: {text}");
+        }
+        if cause.is::<ServeError>() {
+            break;
+        }
+    }
+    sentence
+}
+
 /// Who has to act on an error that kept the demo from being played.
 fn blame(error: &anyhow::Error) -> Blame {
     if error.is::<demo::Interrupted>() {
         return Blame::Interrupted;
     }
-    let refused = error
+    let known = error
         .downcast_ref::<AuthorityError>()
-        .map(AuthorityError::blame);
-    let unsigned = error.downcast_ref::<SignError>().map(SignError::blame);
-    let io = error
-        .chain()
-        .any(|cause| cause.is::<std::io::Error>())
-        .then_some(Blame::Io);
-    refused.or(unsigned).or(io).unwrap_or(Blame::Refused)
+        .map(AuthorityError::blame)
+        .or_else(|| error.downcast_ref().map(CreationError::blame))
+        .or_else(|| error.downcast_ref().map(EnrolmentError::blame))
+        .or_else(|| error.downcast_ref().map(KeyError::blame))
+        .or_else(|| error.downcast_ref().map(SignError::blame));
+    let io = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<std::io::Error>() || cause.is::<FileError>() || cause.is::<ServeError>()
+    };
+    let io = || error.chain().any(io).then_some(Blame::Io);
+    known.or_else(io).unwrap_or(Blame::Refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_file_or_database_is_said_once_and_exits_with_3() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("none/file");
+        let written =
+            espseal_publish::files::create(&path, b"x", espseal_publish::files::Secrecy::Public);
+        let error = written
+            .with_context(|| format!("cannot write {}", path.display()))
+            .unwrap_err();
+        assert_eq!(sentence(&error).matches("cannot write").count(), 1);
+        assert_eq!(blame(&error), Blame::Io);
+        let error = anyhow::Error::new(std::io::Error::other("disk I/O error"));
+        let error = error.context("cannot use it (disk I/O error): give another");
+        assert_eq!(
+            sentence(&error),
+            "cannot use it (disk I/O error): give another"
+        );
+    }
 }
