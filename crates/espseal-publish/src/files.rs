@@ -38,7 +38,7 @@ pub enum FileError {
     },
     /// The file cannot be written.
     #[error(
-        "cannot write {}: {cause}; nothing was changed, make room or permission and run it again",
+        "cannot write {}: {cause}; the file stays as it was; make room or permission and run it again",
         path.display()
     )]
     Write {
