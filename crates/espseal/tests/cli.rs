@@ -438,14 +438,17 @@ fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn ctrl_c_in_the_demo_ends_with_130_and_keeps_nothing() {
     let shell = Shell::new();
-    for milliseconds in [60, 500] {
+    // While the stage is set, and while the acts are played.
+    for sign in ["kept/project", "kept/server.db"] {
         let child = Command::new(env!("CARGO_BIN_EXE_espseal"))
             .current_dir(shell.folder.path())
             .args(["demo", "--keep", "kept"])
             .stderr(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        while !shell.path(sign).exists() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         let pid = child.id().to_string();
         let killed = Command::new("kill").args(["-INT", &pid]).status().unwrap();
         assert!(killed.success());
