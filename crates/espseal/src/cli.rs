@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, SystemTimeError, UNIX_EPOCH};
 
 use clap::Parser;
 
@@ -94,11 +94,14 @@ impl Context {
 
     /// Seconds since 1970 by the system's clock.
     pub(crate) fn time(&self) -> Result<u64, Failure> {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map(|elapsed| elapsed.as_secs())
-            .map_err(|_| Failure::clock())
+        now().map_err(|_| Failure::clock())
     }
+}
+
+/// Seconds since 1970 by the system's clock; fails when that is before 1970.
+pub(crate) fn now() -> Result<u64, SystemTimeError> {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(elapsed.as_secs())
 }
 
 /// What a verb returns.

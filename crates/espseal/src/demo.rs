@@ -43,7 +43,7 @@ const ACTS: [Act; 13] = [
     ("publishing release 2", acts::publish_release_2),
     (
         "a server that widens the cohort",
-        acts::widen_behind_the_makers_back,
+        attacks::widen_behind_the_makers_back,
     ),
     ("installing release 2", acts::install_release_2),
     (

@@ -1,7 +1,5 @@
 //! The story as it should go: factory, release 1, a cohort, release 2, confirmation.
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, bail};
 use espseal_agent::agent::{BootOutcome, UpdateOutcome};
 use espseal_agent::error::AgentError;
@@ -12,9 +10,8 @@ use espseal_twin::device::VirtualDevice;
 use espseal_twin::idf::{self, Decryptor, Download, Finish, HttpsOta};
 
 use super::fleet::{Running, running};
-use super::hostile;
-use super::scene::{RefusedBy, Scene};
-use super::stage::{C3_AGENT, EspIdfActor, Stage};
+use super::scene::Scene;
+use super::stage::{EspIdfActor, Stage};
 use super::workshop::base_url;
 
 /// Every device boots what the factory flashed.
@@ -184,43 +181,6 @@ pub(crate) fn esp_idf_update<H: idf::HttpFetch>(
         Ok(()) => Ok(()),
         Err(error) => bail!("{error}"),
     }
-}
-
-/// The server claims that everybody is in the cohort, clumsily and less clumsily.
-pub(crate) fn widen_behind_the_makers_back(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
-    Ok(vec![
-        forge(stage, "server widens the cohort", hostile::widen_cohort)?,
-        forge(
-            stage,
-            "... and makes `now` match",
-            hostile::widen_cohort_and_forge_now,
-        )?,
-    ])
-}
-
-fn forge(
-    stage: &mut Stage<'_>,
-    title: &'static str,
-    change: fn(&Path) -> Result<()>,
-) -> Result<Scene> {
-    let repository = stage.workshop.repository();
-    let server = stage.hostile(&repository, change)?;
-    let mut transport = stage.transport(&base_url(&server))?;
-    let mut watch = stage.bars.watch();
-    let index = stage.agent(C3_AGENT)?;
-    let actor = stage.agents.get_mut(index).context("no such device")?;
-    let outcome = actor.live().update(&mut transport, &mut watch)?;
-    let changed = watch.counts.changed;
-    drop(watch);
-    server.stop();
-    Ok(Scene {
-        title,
-        device: C3_AGENT,
-        expected: "refused, flash untouched",
-        observed: Polled::from(outcome).to_string(),
-        refused_by: Some(RefusedBy::Agent),
-        passed: matches!(outcome, Err(AgentError::Metadata(_))) && changed == 0,
-    })
 }
 
 /// What one poll came to.

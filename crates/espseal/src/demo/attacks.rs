@@ -64,10 +64,40 @@ pub(crate) fn tamper_with_body(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
     Ok(vec![agent, esp_idf])
 }
 
+/// The server claims that everybody is in the cohort, clumsily and less clumsily.
+pub(crate) fn widen_behind_the_makers_back(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
+    let from = stage.workshop.repository();
+    Ok(vec![
+        refuse_metadata(
+            stage,
+            "server widens the cohort",
+            &from,
+            hostile::widen_cohort,
+        )?,
+        refuse_metadata(
+            stage,
+            "... and makes `now` match",
+            &from,
+            hostile::widen_cohort_and_forge_now,
+        )?,
+    ])
+}
+
 /// The server goes back to the repository of release 1.
 pub(crate) fn replay_release_1(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
     let old = stage.scratch.join(OLD_REPOSITORY);
-    let server = stage.hostile(&old, |_| Ok(()))?;
+    let scene = refuse_metadata(stage, "server replays release 1", &old, |_| Ok(()))?;
+    Ok(vec![scene])
+}
+
+/// The device of the story polls a server whose metadata it has to refuse.
+fn refuse_metadata(
+    stage: &mut Stage<'_>,
+    title: &'static str,
+    from: &Path,
+    change: impl FnOnce(&Path) -> Result<()>,
+) -> Result<Scene> {
+    let server = stage.hostile(from, change)?;
     let mut transport = stage.transport(&base_url(&server))?;
     let mut watch = stage.bars.watch();
     let index = stage.agent(C3_AGENT)?;
@@ -76,14 +106,14 @@ pub(crate) fn replay_release_1(stage: &mut Stage<'_>) -> Result<Vec<Scene>> {
     let changed = watch.counts.changed;
     drop(watch);
     server.stop();
-    Ok(vec![Scene {
-        title: "server replays release 1",
+    Ok(Scene {
+        title,
         device: C3_AGENT,
         expected: "refused, flash untouched",
         observed: outcome.to_string(),
         refused_by: Some(RefusedBy::Agent),
         passed: matches!(outcome, Polled::Failed(AgentError::Metadata(_))) && changed == 0,
-    }])
+    })
 }
 
 /// Folder with the repository as it was with release 1.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use espseal_agent::agent::{Agent, BootOutcome, Parts, UpdateOutcome};
-use espseal_agent::config::{Config, Floors, Layout, Policy, Polling, Region};
+use espseal_agent::config::{Config, Floors, Layout, Policy, Polling};
 use espseal_agent::error::AgentError;
 use espseal_agent::observer::Observer;
 use espseal_agent::transport::Transport;
@@ -12,7 +12,7 @@ use espseal_crypto::flash_encryption::FlashKey;
 use espseal_format::app_desc::AppDescriptor;
 use espseal_format::chip::{self, ChipId};
 use espseal_format::metadata::manifest::{ClassId, VendorId};
-use espseal_format::partition_table::{Entry, PartitionTable, PartitionType, Subtype};
+use espseal_format::partition_table::PartitionTable;
 use espseal_format::report::Event as ReportEvent;
 use espseal_format::units::{ChannelName, Digest, Position, Product};
 use espseal_twin::boot::{
@@ -151,27 +151,10 @@ impl BuiltIn {
 
 /// Where the partitions are, for the agent.
 fn layout(table: &PartitionTable) -> Result<Layout> {
-    let region = |entry: &Entry| Region {
-        offset: entry.offset,
-        size: entry.size,
-    };
-    let journal = table.find(PartitionType::Data, Subtype(0x40)).context(
-        "the partition table has no journal for the agent: add a partition of type data, subtype 0x40, \
-         at least 0x4000 bytes, flag encrypted",
-    )?;
-    Ok(Layout {
-        factory: table.factory().map(region),
-        slots: table
-            .app_slots()
-            .iter()
-            .map(|entry| region(entry))
-            .collect(),
-        otadata: table
-            .otadata()
-            .context("the partition table has no otadata partition")?
-            .offset,
-        journal: journal.offset,
-    })
+    Layout::from_table(table).context(
+        "the partition table does not suit the agent: it needs otadata, two app slots, and a journal \
+         of type data, subtype 0x40, at least 0x4000 bytes, flag encrypted",
+    )
 }
 
 /// A device that runs the agent.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use espseal_format::chip::ChipId;
@@ -217,8 +216,5 @@ fn sign(folder: &Path, inputs: Inputs, key: &SecureBootKey) -> Result<SignedInpu
 
 /// Seconds since 1970 by the system's clock.
 fn now() -> Result<u64> {
-    Ok(SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .context("this machine's clock is before 1970; set it right")?
-        .as_secs())
+    crate::cli::now().context("this machine's clock is before 1970; set it right")
 }
