@@ -3,11 +3,14 @@
 //! The twin does not run code. It decides what the real boot chain would decide, writes to flash and
 //! eFuses what that would write, and says why in the words of its log.
 
+mod first_boot;
 mod image;
 mod log;
 mod otadata;
+mod pins;
 mod rom;
 mod second_stage;
+mod settings;
 mod signature;
 mod table;
 
@@ -15,69 +18,23 @@ use core::fmt;
 
 use espseal_format::units::FlashOffset;
 
-pub(crate) use image::{Checks, Part, Refusal, verify_app};
+pub(crate) use image::{Checks, ImageKind, Part, Refusal, SignatureCheck, verify_image};
 pub use log::{Level, Line, Log};
 pub(crate) use otadata::{INVALID, NEW, PENDING_VERIFY, VALID};
 pub(crate) use otadata::{RawEntry, active, read as read_otadata, write as write_otadata};
+pub use pins::HeldPin;
 pub use rom::RomRefusal;
-use second_stage::SecondStage;
+use second_stage::{SecondStage, Stop};
+pub use settings::{
+    AntiRollback, AppExtent, AppTest, BootloaderSettings, EncryptionBuild, EncryptionMode,
+    FactoryReset, FirstBoot, FirstBootLocks, FlashEncryptionSupport, OtadataReset, Rollback,
+    SecureBootSupport,
+};
 pub(crate) use signature::Trusted;
 pub(crate) use table::{Table, load as load_table};
 
 use crate::bus::Bus;
 use crate::efuse::Efuses;
-
-/// How the bootloader was configured when it was built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BootloaderSettings {
-    /// `CONFIG_PARTITION_TABLE_OFFSET`.
-    pub partition_table: FlashOffset,
-    /// `CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE`.
-    pub rollback: Rollback,
-    /// `CONFIG_BOOTLOADER_APP_ANTI_ROLLBACK`.
-    pub anti_rollback: AntiRollback,
-    /// `CONFIG_SECURE_BOOT_V2_ENABLED`.
-    pub secure_boot: SecureBootSupport,
-}
-
-/// Whether the bootloader keeps rollback states.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rollback {
-    /// PENDING becomes ABORTED, NEW becomes PENDING.
-    Enabled,
-    /// States are read, never written.
-    Disabled,
-}
-
-/// Whether the bootloader compares secure versions with eFuse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AntiRollback {
-    /// Older apps are not booted, and VALID ones raise the counter.
-    Enabled,
-    /// Secure versions are ignored.
-    Disabled,
-}
-
-/// Whether the bootloader verifies signatures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SecureBootSupport {
-    /// Apps are verified against the eFuse digests; without secure boot burnt, nothing is booted.
-    CompiledIn,
-    /// Signatures are ignored.
-    Absent,
-}
-
-impl Default for BootloaderSettings {
-    /// Table at 0x8000, rollback and secure boot on, anti-rollback off.
-    fn default() -> Self {
-        Self {
-            partition_table: FlashOffset::new(0x8000),
-            rollback: Rollback::Enabled,
-            anti_rollback: AntiRollback::Disabled,
-            secure_boot: SecureBootSupport::CompiledIn,
-        }
-    }
-}
 
 /// What happened at power-on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +96,16 @@ pub enum BootFailure {
     NoBootableApp,
     /// The bootloader has secure boot compiled in, and it is not burnt.
     SecureBootNotEnabled,
+    /// The bootloader has flash encryption compiled in, and it is not burnt.
+    FlashEncryptionNotEnabled,
+    /// The bootloader could not turn secure boot on.
+    SecureBootSetup,
+    /// The bootloader could not turn flash encryption on.
+    FlashEncryptionSetup,
+    /// It resets itself again and again.
+    Restarts,
+    /// The pin of the test app is held, and the table has no test app.
+    NoTestApp,
     /// The flash chip is smaller than what the bootloader expects.
     FlashUnreadable,
 }
@@ -178,15 +145,32 @@ pub enum Decision {
         /// Sequence number written.
         seq: u32,
     },
+    /// The pin of the factory reset is held: data partitions were erased.
+    FactoryReset,
+    /// The bootloader turned secure boot on.
+    EnabledSecureBoot,
+    /// The bootloader encrypted the flash and reset the chip.
+    EnabledFlashEncryption,
 }
 
 impl RunningApp {
-    fn new(slot: AppSlot, part: Part, image_len: u32) -> Self {
+    const fn new(slot: AppSlot, part: Part, image_len: u32) -> Self {
         Self {
             slot,
             offset: FlashOffset::new(part.offset),
             size: part.size,
             image_len,
+        }
+    }
+}
+
+impl Default for BootReport {
+    /// A device that restarts for ever.
+    fn default() -> Self {
+        Self {
+            outcome: BootOutcome::Failed(BootFailure::Restarts),
+            decisions: Vec::new(),
+            log: Log::default(),
         }
     }
 }
@@ -212,36 +196,47 @@ impl fmt::Display for AppSlot {
     }
 }
 
-/// Boots a device whose power is on.
+/// Boots a device whose power is on, up to an app, a failure, or a reset that the bootloader asks for.
 pub(crate) fn boot(
     bus: &mut Bus<'_>,
     efuses: &mut Efuses,
     settings: &BootloaderSettings,
-) -> BootReport {
-    let mut log = Log::default();
-    let mut decisions = Vec::new();
-    let trusted = efuses
-        .secure_boot_enabled()
-        .then(|| Trusted::from_efuses(efuses));
-    let outcome = match rom::load_bootloader(bus, efuses.model(), trusted.as_ref(), &mut log) {
-        Err(Refusal::PowerLost) => BootOutcome::PowerLost,
-        Err(Refusal::Invalid) => BootOutcome::Failed(BootFailure::FlashUnreadable),
-        Ok(Err(refusal)) => BootOutcome::Failed(BootFailure::Rom(refusal)),
-        Ok(Ok(())) => {
-            let (log, decisions) = (&mut log, &mut decisions);
-            SecondStage {
-                bus,
-                efuses,
-                settings,
-                log,
-                decisions,
-            }
-            .run()
-        }
-    };
-    BootReport {
+    held: HeldPin,
+    report: &mut BootReport,
+) -> Next {
+    let BootReport {
         outcome,
         decisions,
         log,
-    }
+    } = report;
+    let stop = match rom::load_bootloader(bus, efuses, log) {
+        Err(Refusal::PowerLost) => Stop::PowerLost,
+        Err(Refusal::Invalid) => Stop::Failed(BootFailure::FlashUnreadable),
+        Ok(Err(refusal)) => Stop::Failed(BootFailure::Rom(refusal)),
+        Ok(Ok(())) => SecondStage {
+            bus,
+            efuses,
+            settings,
+            held,
+            log,
+            decisions,
+        }
+        .run(),
+    };
+    *outcome = match stop {
+        Stop::Running(app) => BootOutcome::Running(app),
+        Stop::Failed(failure) => BootOutcome::Failed(failure),
+        Stop::PowerLost => BootOutcome::PowerLost,
+        Stop::Reset => return Next::Reset,
+    };
+    Next::Done
+}
+
+/// What follows a run of the boot chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The report says how it ended.
+    Done,
+    /// The bootloader resets the chip, which boots again.
+    Reset,
 }

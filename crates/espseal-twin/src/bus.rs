@@ -101,6 +101,27 @@ impl<'a> Bus<'a> {
         self.flash.program(offset, &cells)
     }
 
+    /// Reads a sector as it is, erases it, and programs it encrypted, as the bootloader does on the
+    /// first boot: two operations, and nothing remembers the sector in between.
+    ///
+    /// # Errors
+    /// [`NorError`] of the chip.
+    pub(crate) fn encrypt_sector(
+        &mut self,
+        offset: FlashOffset,
+        cipher: &FlashCipher,
+    ) -> Result<(), NorError> {
+        let mut data = [0; SECTOR_SIZE];
+        self.flash.read(offset, &mut data)?;
+        self.flash.erase_sector(offset)?;
+        let misaligned = |_| NorError::Misaligned {
+            offset,
+            alignment: self.row,
+        };
+        cipher.encrypt(offset, &mut data).map_err(misaligned)?;
+        self.flash.program(offset, &data)
+    }
+
     /// Programs bytes as they are.
     ///
     /// # Errors

@@ -5,11 +5,14 @@ use espseal_agent::platform::{DIGEST_SLOTS, Platform, Slot};
 use espseal_crypto::flash_encryption::FlashCipher;
 use espseal_format::units::{Digest, FlashOffset, SECTOR_SIZE, SecurityVersion};
 
-use crate::boot::{self, AppSlot, BootReport, BootloaderSettings, RunningApp};
+use crate::boot::{self, AppSlot, BootReport, BootloaderSettings, HeldPin, Next, RunningApp};
 use crate::bus::Bus;
 use crate::efuse::{Efuses, FlashEncryption};
 use crate::nor::{NorError, NorFlash};
 use crate::power::Power;
+
+/// Resets in a row after which a device counts as restarting for ever.
+const MAX_RESETS: usize = 8;
 
 /// A virtual ESP32.
 #[derive(Debug)]
@@ -20,6 +23,7 @@ pub struct VirtualDevice {
     power: Power,
     cipher: Option<FlashCipher>,
     running: Option<RunningApp>,
+    held: HeldPin,
     clock: Option<u64>,
 }
 
@@ -57,20 +61,35 @@ impl VirtualDevice {
             power,
             cipher: None,
             running: None,
+            held: HeldPin::None,
             clock: None,
         }
     }
 
-    /// Switches the device on (again): restores power and boots.
+    /// Switches the device on (again): restores power and boots, through the resets that the
+    /// bootloader asks for.
     pub fn power_on(&mut self) -> BootReport {
         self.power.restore();
         self.running = None;
+        let mut report = BootReport::default();
+        // The bootloader resets once, when it has turned flash encryption on.
+        for _ in 0..MAX_RESETS {
+            self.connect_cipher();
+            let row = self.efuses.model().encryption_row;
+            let mut bus = Bus::new(&mut self.flash, self.cipher.as_ref(), row);
+            let (efuses, settings) = (&mut self.efuses, &self.settings);
+            if boot::boot(&mut bus, efuses, settings, self.held, &mut report) == Next::Done {
+                break;
+            }
+        }
         self.connect_cipher();
-        let row = self.efuses.model().encryption_row;
-        let mut bus = Bus::new(&mut self.flash, self.cipher.as_ref(), row);
-        let report = boot::boot(&mut bus, &mut self.efuses, &self.settings);
         self.running = report.running();
         report
+    }
+
+    /// Holds a pin, or none, whenever the device starts from now on.
+    pub const fn hold(&mut self, pin: HeldPin) {
+        self.held = pin;
     }
 
     /// Switches the device off.

@@ -7,6 +7,7 @@
 //! Source: the eFuse chapters of the technical reference manuals, and `espefuse --virt` observed as
 //! a black box.
 
+pub(crate) mod batch;
 pub mod emulator;
 mod meaning;
 mod reed_solomon;

@@ -5,13 +5,14 @@
 //!
 //! Source: ESP-IDF `components/bootloader_support/src/esp_image_format.c`, `bootloader_common_loader.c`.
 
-use espseal_format::units::{Digest, FlashOffset, SECTOR_SIZE};
+use espseal_format::units::{Digest, FlashOffset};
 use sha2::{Digest as _, Sha256};
 
 use super::log::Log;
 use super::signature::{self, Trusted};
 use crate::bus::Bus;
 use crate::chip::Model;
+use crate::efuse::Efuses;
 use crate::nor::NorError;
 use crate::power::PowerLost;
 
@@ -19,8 +20,13 @@ const TAG: &str = "esp_image";
 const HASH_LEN: u32 = 32;
 const APP_DESCRIPTOR_LEN: u32 = 256;
 const MAX_SEGMENTS: u8 = 16;
-const MMU_PAGE: u32 = 0x1_0000;
-const SIGNATURE_LEN: u32 = 3 * 1216;
+const DESCRIPTOR_MAGIC: u32 = 0xABCD_5432;
+/// Bytes of a v2 signature sector.
+const SECTOR_LEN: u32 = 4096;
+/// Bytes of a v1 signature: version, then the signature.
+const V1_LEN: u32 = 68;
+/// Bytes that are read at once.
+const STEP: u32 = 0x1_0000;
 
 /// A stretch of flash that should hold an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +40,52 @@ pub(crate) struct Part {
 pub(crate) struct Checks<'a> {
     pub model: Model,
     pub revision: u16,
-    /// Trusted keys when signatures are verified.
-    pub signature: Option<&'a Trusted>,
+    /// Version of the chip's eFuse blocks, `major * 100 + minor`; the ESP32 has none.
+    pub block_version: Option<u16>,
+    pub kind: ImageKind,
+    pub signature: SignatureCheck<'a>,
+}
+
+impl<'a> Checks<'a> {
+    /// The checks for a chip with these eFuses.
+    pub(crate) fn of(efuses: &Efuses, kind: ImageKind, signature: SignatureCheck<'a>) -> Self {
+        Self {
+            model: efuses.model(),
+            revision: efuses.revision(),
+            block_version: efuses.block_version(),
+            kind,
+            signature,
+        }
+    }
+}
+
+/// What kind of image is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ImageKind {
+    App,
+    Bootloader,
+}
+
+/// Whose signature an image needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SignatureCheck<'a> {
+    /// Nobody's: the appended hash shows damage.
+    None,
+    /// One of these keys'.
+    V2(&'a Trusted),
+    /// The holder's of the key in the bootloader; apps only.
+    V1(&'a [u8; 64]),
+}
+
+/// An image that verifies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verified {
+    /// Length with the appended hash, without a signature.
+    pub image_len: u32,
+    /// Length with its signature, if it has to have one.
+    pub signed_len: u32,
+    /// SHA-256 of what a v2 signature covers.
+    pub digest: Option<Digest>,
 }
 
 /// Why an image was not loaded; the log says the rest.
@@ -56,13 +106,13 @@ impl From<NorError> for Refusal {
     }
 }
 
-/// Verifies the app image in a partition; gives its length, without a signature.
-pub(crate) fn verify_app(
+/// Verifies the image in a partition.
+pub(crate) fn verify_image(
     bus: &mut Bus<'_>,
     part: Part,
     checks: &Checks<'_>,
     log: &mut Log,
-) -> Result<u32, Refusal> {
+) -> Result<Verified, Refusal> {
     let mut walk = Walk {
         bus,
         log,
@@ -70,19 +120,34 @@ pub(crate) fn verify_app(
         at: part.offset,
         hasher: Sha256::new(),
         sum: 0xEF,
+        mmu_page: checks.model.chip.mmu_page_size,
     };
     let header = walk.header(checks)?;
     for index in 0..header.segments {
         walk.segment(index, checks)?;
     }
     walk.checksum()?;
-    let length = walk.appended(&header, checks)?;
-    match checks.signature {
-        Some(trusted) => walk.signature(&header, trusted)?,
-        None if header.hash_appended => walk.simple_hash()?,
-        None => {}
+    let image_len = walk.appended(&header, checks)?;
+    let mut verified = Verified {
+        image_len,
+        signed_len: image_len,
+        digest: None,
+    };
+    match (checks.signature, checks.kind) {
+        (SignatureCheck::V2(trusted), _) => {
+            verified.digest = Some(walk.signature_v2(&header, trusted)?);
+            verified.signed_len = walk.at.wrapping_sub(part.offset);
+        }
+        (SignatureCheck::V1(key), ImageKind::App) => {
+            walk.signature_v1(&header, key)?;
+            verified.signed_len = walk.at.wrapping_sub(part.offset);
+        }
+        // Tools may have rewritten a bootloader's header: its hash says nothing.
+        (_, ImageKind::Bootloader) => {}
+        (SignatureCheck::None, ImageKind::App) if header.hash_appended => walk.simple_hash()?,
+        (SignatureCheck::None, ImageKind::App) => {}
     }
-    Ok(length)
+    Ok(verified)
 }
 
 /// The fields of the header that matter later.
@@ -99,6 +164,7 @@ struct Walk<'a, 'b> {
     at: u32,
     hasher: Sha256,
     sum: u8,
+    mmu_page: u32,
 }
 
 impl Walk<'_, '_> {
@@ -125,7 +191,13 @@ impl Walk<'_, '_> {
         }
         let limit = match () {
             () if revision < min => Some((">=", min)),
-            () if max != 0 && max != u16::MAX && revision > max => Some(("<=", max)),
+            () if checks.kind == ImageKind::App
+                && max != 0
+                && max != u16::MAX
+                && revision > max =>
+            {
+                Some(("<=", max))
+            }
             () => None,
         };
         if let Some((relation, required)) = limit {
@@ -160,12 +232,11 @@ impl Walk<'_, '_> {
         if length % 4 != 0 || length >= 0x100_0000 {
             return self.fail(TAG, format!("invalid segment length {length:#x}"));
         }
-        if index == 0 && length < APP_DESCRIPTOR_LEN {
-            let text = format!("Segment 0: length {length:#x} is too short for app description");
-            return self.fail(TAG, text);
+        if index == 0 && checks.kind == ImageKind::App {
+            self.descriptor(length, checks)?;
         }
         let (mapped, at) = (checks.model.chip.is_mapped(load), self.at);
-        if mapped && at % MMU_PAGE != load % MMU_PAGE {
+        if mapped && at.checked_rem(self.mmu_page) != load.checked_rem(self.mmu_page) {
             let text =
                 format!("Segment {index} load address {load:#010x}, doesn't match data {at:#010x}");
             return self.fail(TAG, text);
@@ -190,11 +261,51 @@ impl Walk<'_, '_> {
         }
         let mut left = length;
         while left > 0 {
-            let step = left.min(MMU_PAGE);
+            let step = left.min(STEP);
             let data = self.take_vec(step)?;
             self.hasher.update(&data);
             self.sum = data.iter().fold(self.sum, |sum, byte| sum ^ byte);
             left -= step;
+        }
+        Ok(())
+    }
+
+    /// Checks what the app descriptor at the start of the first segment asks of the chip.
+    fn descriptor(&mut self, length: u32, checks: &Checks<'_>) -> Result<(), Refusal> {
+        if length < APP_DESCRIPTOR_LEN {
+            let text = format!("Segment 0: length {length:#x} is too short for app description");
+            return self.fail(TAG, text);
+        }
+        let mut descriptor = [0; 256];
+        self.bus.read(FlashOffset::new(self.at), &mut descriptor)?;
+        let word = |at: usize| {
+            let bytes = descriptor.get(at..).and_then(<[u8]>::first_chunk).copied();
+            u16::from_le_bytes(bytes.unwrap_or_default())
+        };
+        let Some(version) = checks.block_version else {
+            return Ok(());
+        };
+        let magic = descriptor.first_chunk().copied().unwrap_or_default();
+        if u32::from_le_bytes(magic) != DESCRIPTOR_MAGIC {
+            // What follows is no descriptor; chips with one page size only do not look at it.
+            return Ok(());
+        }
+        let (min, max) = (word(176), word(178));
+        let is_set = |revision: u16| revision != 0 && revision != u16::MAX;
+        let limit = match () {
+            () if is_set(min) && version < min => Some((">=", min)),
+            () if is_set(max) && version > max => Some(("<=", max)),
+            () => None,
+        };
+        if let Some((relation, required)) = limit {
+            let text = format!(
+                "Image requires efuse blk rev {relation} v{}.{}, but chip is v{}.{}",
+                required / 100,
+                required % 100,
+                version / 100,
+                version % 100
+            );
+            return self.fail("boot_comm", text);
         }
         Ok(())
     }
@@ -218,9 +329,12 @@ impl Walk<'_, '_> {
     fn appended(&mut self, header: &Header, checks: &Checks<'_>) -> Result<u32, Refusal> {
         let body = self.at.wrapping_sub(self.part.offset);
         let end = body.saturating_add(if header.hash_appended { HASH_LEN } else { 0 });
-        let full = match checks.signature {
-            Some(_) => end.next_multiple_of(sector()).saturating_add(SIGNATURE_LEN),
-            None => end,
+        let full = match (checks.signature, checks.kind) {
+            (SignatureCheck::V2(_), _) => {
+                end.next_multiple_of(SECTOR_LEN).saturating_add(SECTOR_LEN)
+            }
+            (SignatureCheck::V1(_), ImageKind::App) => end.saturating_add(V1_LEN),
+            _ => end,
         };
         if full > self.part.size {
             let size = self.part.size;
@@ -242,33 +356,53 @@ impl Walk<'_, '_> {
     }
 
     /// Hashes on to the end of the sector and verifies the signature sector behind it.
-    fn signature(&mut self, header: &Header, trusted: &Trusted) -> Result<(), Refusal> {
-        self.log.info(TAG, "Verifying image signature...");
-        let mut simple = None;
-        if header.hash_appended {
-            let computed: [u8; 32] = self.hasher.clone().finalize().into();
-            let stored: [u8; 32] = self.take()?;
-            self.hasher.update(stored);
-            simple = Some(stored == computed);
+    /// Verifies the ECDSA signature that follows the image, as secure boot v1 has it.
+    fn signature_v1(&mut self, header: &Header, key: &[u8; 64]) -> Result<(), Refusal> {
+        let simple = self.hash_before_signature(header)?;
+        let digest: [u8; 32] = self.hasher.clone().finalize().into();
+        let block: [u8; 68] = self.take()?;
+        match signature::verify_app_v1(&block, &digest, key, self.log) {
+            Ok(()) => Ok(()),
+            Err(_) => self.bad_signature(simple),
         }
+    }
+
+    fn signature_v2(&mut self, header: &Header, trusted: &Trusted) -> Result<Digest, Refusal> {
+        let simple = self.hash_before_signature(header)?;
         let length = self.at.wrapping_sub(self.part.offset);
-        let padding = self.take_vec(length.next_multiple_of(sector()) - length)?;
+        let padding = self.take_vec(length.next_multiple_of(SECTOR_LEN) - length)?;
         self.hasher.update(&padding);
         let digest = Digest(self.hasher.clone().finalize().into());
-        let block = self.take_vec(sector())?;
-        if signature::verify_app(&block, &digest, trusted, self.log).is_err() {
-            self.log
-                .error(TAG, "Secure boot signature verification failed");
-            self.log
-                .info(TAG, "Calculating simple hash to check for corruption...");
-            let text = match simple {
-                Some(true) => "image valid, signature bad",
-                Some(false) | None => "image corrupted on flash",
-            };
-            self.log.warning(TAG, text);
-            return Err(Refusal::Invalid);
+        let block = self.take_vec(SECTOR_LEN)?;
+        match signature::verify_app(&block, &digest, trusted, self.log) {
+            Ok(()) => Ok(digest),
+            Err(_) => self.bad_signature(simple),
         }
-        Ok(())
+    }
+
+    /// Hashes the appended hash, too, since the signature covers it; says whether it is right.
+    fn hash_before_signature(&mut self, header: &Header) -> Result<bool, Refusal> {
+        self.log.info(TAG, "Verifying image signature...");
+        if !header.hash_appended {
+            return Ok(false);
+        }
+        let computed: [u8; 32] = self.hasher.clone().finalize().into();
+        let stored: [u8; 32] = self.take()?;
+        self.hasher.update(stored);
+        Ok(stored == computed)
+    }
+
+    fn bad_signature<T>(&mut self, simple: bool) -> Result<T, Refusal> {
+        self.log
+            .error(TAG, "Secure boot signature verification failed");
+        self.log
+            .info(TAG, "Calculating simple hash to check for corruption...");
+        let text = match simple {
+            true => "image valid, signature bad",
+            false => "image corrupted on flash",
+        };
+        self.log.warning(TAG, text);
+        Err(Refusal::Invalid)
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], Refusal> {
@@ -303,8 +437,4 @@ impl Walk<'_, '_> {
         self.log.error(tag, text);
         Err(Refusal::Invalid)
     }
-}
-
-fn sector() -> u32 {
-    u32::try_from(SECTOR_SIZE).unwrap_or(0x1000)
 }

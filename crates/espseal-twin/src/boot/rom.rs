@@ -11,7 +11,7 @@ use super::image::Refusal;
 use super::log::Log;
 use super::signature::{self, Trusted};
 use crate::bus::Bus;
-use crate::chip::Model;
+use crate::efuse::{EfuseError, Efuses};
 
 /// Why the ROM does not start the bootloader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +31,10 @@ const MAX_BOOTLOADER: u32 = 0x10_0000;
 /// Loads the bootloader. `Ok(Err(_))` is the ROM's refusal, `Err(_)` loss of power.
 pub(crate) fn load_bootloader(
     bus: &mut Bus<'_>,
-    model: Model,
-    trusted: Option<&Trusted>,
+    efuses: &mut Efuses,
     log: &mut Log,
 ) -> Result<Result<(), RomRefusal>, Refusal> {
-    let start = model.chip.bootloader_offset;
+    let start = efuses.model().chip.bootloader_offset;
     let mut header = [0; 24];
     bus.read(start, &mut header)?;
     let [magic, segments, second, third, ..] = header;
@@ -76,9 +75,10 @@ pub(crate) fn load_bootloader(
         ));
         return Ok(Err(RomRefusal::Checksum));
     }
-    let Some(trusted) = trusted else {
+    if !efuses.secure_boot_enabled() {
         return Ok(Ok(()));
-    };
+    }
+    let trusted = Trusted::from_efuses(efuses);
     at = at.saturating_add(if hash_appended == 1 { 32 } else { 0 });
     let mut signed = vec![
         0;
@@ -93,8 +93,29 @@ pub(crate) fn load_bootloader(
         offset(start, u32::try_from(signed.len()).unwrap_or(u32::MAX)),
         &mut sector,
     )?;
-    let verdict = signature::verify_bootloader(&sector, &digest, trusted, log);
-    Ok(verdict.map_err(|_| RomRefusal::NotSigned))
+    match signature::verify_bootloader(&sector, &digest, &trusted, log) {
+        Ok(()) => Ok(Ok(())),
+        Err(failure) => {
+            revoke_aggressively(efuses, &failure.bad_slots, log)?;
+            Ok(Err(RomRefusal::NotSigned))
+        }
+    }
+}
+
+/// Revokes the keys in whose name a signature was forged, where the eFuses ask for it.
+fn revoke_aggressively(efuses: &mut Efuses, slots: &[usize], log: &mut Log) -> Result<(), Refusal> {
+    if !efuses.revokes_aggressively() {
+        return Ok(());
+    }
+    for slot in slots {
+        match efuses.revoke(*slot) {
+            Err(EfuseError::PowerLost(_)) => return Err(Refusal::PowerLost),
+            // A write-protected field stays as it is; the boot fails either way.
+            Err(_) => {}
+            Ok(()) => log.rom(format!("Revoking key digest slot {slot}")),
+        }
+    }
+    Ok(())
 }
 
 fn offset(start: FlashOffset, skip: u32) -> FlashOffset {

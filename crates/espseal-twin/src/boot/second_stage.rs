@@ -8,14 +8,16 @@
 
 use espseal_format::units::{FlashOffset, SecurityVersion};
 
-use super::image::{self, Checks, Part, Refusal};
+use super::first_boot::Start;
+use super::image::{self, Checks, ImageKind, Part, Refusal, SignatureCheck, Verified};
 use super::log::Log;
 use super::otadata::{self, NEW, PENDING_VERIFY, RawEntry, VALID};
+use super::pins::HeldPin;
 use super::signature::Trusted;
 use super::table::{self, Table};
 use super::{
-    AntiRollback, AppSlot, BootFailure, BootOutcome, BootloaderSettings, Decision, Rollback,
-    RunningApp, SecureBootSupport,
+    AntiRollback, AppSlot, AppTest, BootFailure, BootloaderSettings, Decision, FactoryReset,
+    Rollback, RunningApp, SecureBootSupport,
 };
 use crate::bus::Bus;
 use crate::efuse::{EfuseError, Efuses};
@@ -28,47 +30,83 @@ pub(crate) struct SecondStage<'a, 'b> {
     pub bus: &'a mut Bus<'b>,
     pub efuses: &'a mut Efuses,
     pub settings: &'a BootloaderSettings,
+    pub held: HeldPin,
     pub log: &'a mut Log,
     pub decisions: &'a mut Vec<Decision>,
 }
 
+/// How a run of the second stage ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// An app runs.
+    Running(RunningApp),
+    /// Nothing does.
+    Failed(BootFailure),
+    /// The bootloader resets the chip.
+    Reset,
+    /// Power went.
+    PowerLost,
+}
+
 impl SecondStage<'_, '_> {
     /// Runs up to the start of an app.
-    pub(crate) fn run(mut self) -> BootOutcome {
+    pub(crate) fn run(mut self) -> Stop {
         match self.boot() {
-            Ok(outcome) => outcome,
+            Ok(stop) => stop,
             // The bootloader only gives up with an error of its own; the rest is power.
-            Err(Refusal::PowerLost) => BootOutcome::PowerLost,
-            Err(Refusal::Invalid) => BootOutcome::Failed(BootFailure::FlashUnreadable),
+            Err(Refusal::PowerLost) => Stop::PowerLost,
+            Err(Refusal::Invalid) => Stop::Failed(BootFailure::FlashUnreadable),
         }
     }
 
-    fn boot(&mut self) -> Result<BootOutcome, Refusal> {
+    fn boot(&mut self) -> Result<Stop, Refusal> {
         let size = self.flash_size()?;
         let Some(table) = table::load(self.bus, self.settings.partition_table, size, self.log)?
         else {
-            return Ok(BootOutcome::Failed(BootFailure::PartitionTable));
+            return Ok(Stop::Failed(BootFailure::PartitionTable));
         };
-        let Some(selection) = self.select(&table)? else {
-            return Ok(BootOutcome::Failed(BootFailure::OtadataUnreadable));
+        let Some(mut selection) = self.select(&table)? else {
+            return Ok(Stop::Failed(BootFailure::OtadataUnreadable));
         };
-        let Some(app) = self.load_boot_image(&table, &selection)? else {
-            self.log
-                .error(TAG, "No bootable app partitions in the partition table");
-            return Ok(BootOutcome::Failed(BootFailure::NoBootableApp));
-        };
-        if self.settings.secure_boot == SecureBootSupport::CompiledIn
-            && !self.efuses.secure_boot_enabled()
-        {
-            self.log
-                .info("secure_boot_v2", "enabling secure boot v2...");
-            self.log.error(
-                "secure_boot_v2",
-                "secure boot is not enabled, and SECURE_BOOT_REQUIRE_ALREADY_ENABLED is set, refusing to boot.",
-            );
-            return Ok(BootOutcome::Failed(BootFailure::SecureBootNotEnabled));
+        match (
+            self.held,
+            self.settings.factory_reset,
+            self.settings.app_test,
+        ) {
+            (HeldPin::FactoryReset, FactoryReset::Erases { labels, otadata }, _) => {
+                self.factory_reset(&table, labels, otadata)?;
+                self.decisions.push(Decision::FactoryReset);
+                let Some(again) = self.select(&table)? else {
+                    return Ok(Stop::Failed(BootFailure::OtadataUnreadable));
+                };
+                selection = again;
+            }
+            (HeldPin::AppTest, _, AppTest::CompiledIn) => return self.boot_test_app(&table),
+            _ => {}
         }
-        Ok(BootOutcome::Running(app))
+        self.load_boot_image(&table, &selection)
+    }
+
+    /// The pin of the test app is held: it boots, or nothing does.
+    fn boot_test_app(&mut self, table: &Table) -> Result<Stop, Refusal> {
+        self.log
+            .info(TAG, "Detect a boot condition of the test firmware");
+        let Some(part) = table.test else {
+            self.log
+                .error(TAG, "Test firmware is not found in partition table");
+            return Ok(Stop::Failed(BootFailure::NoTestApp));
+        };
+        if let Some(verified) = self.try_load(part)? {
+            let app = RunningApp::new(AppSlot::Test, part, verified.image_len);
+            match self.start(part, &verified, table)? {
+                Start::Runs => return Ok(Stop::Running(app)),
+                Start::Resets => return Ok(Stop::Reset),
+                Start::Refused(failure) => return Ok(Stop::Failed(failure)),
+            }
+        }
+        self.log
+            .error(TAG, "No bootable test partition in the partition table");
+        Ok(Stop::Failed(BootFailure::NoBootableApp))
     }
 
     /// Flash size that the bootloader's own header states.
@@ -257,11 +295,8 @@ impl SecondStage<'_, '_> {
         Ok(())
     }
 
-    fn load_boot_image(
-        &mut self,
-        table: &Table,
-        selection: &Selection,
-    ) -> Result<Option<RunningApp>, Refusal> {
+    fn load_boot_image(&mut self, table: &Table, selection: &Selection) -> Result<Stop, Refusal> {
+        let mut failure = BootFailure::NoBootableApp;
         let start = selection.index;
         let backwards = (FACTORY..=start).rev();
         let forwards = start + 1..i64::from(table.app_count);
@@ -274,11 +309,18 @@ impl SecondStage<'_, '_> {
             let Some(part) = part.filter(|part| part.size != 0) else {
                 continue;
             };
-            if let Some(length) = self.try_load(part)? {
+            if let Some(verified) = self.try_load(part)? {
                 if slot != AppSlot::Factory {
                     self.set_actual_ota_seq(index, selection, part)?;
                 }
-                return Ok(Some(RunningApp::new(slot, part, length)));
+                match self.start(part, &verified, table)? {
+                    Start::Runs => {
+                        let app = RunningApp::new(slot, part, verified.image_len);
+                        return Ok(Stop::Running(app));
+                    }
+                    Start::Resets => return Ok(Stop::Reset),
+                    Start::Refused(reason) => failure = reason,
+                }
             }
             self.log.error(
                 TAG,
@@ -291,39 +333,59 @@ impl SecondStage<'_, '_> {
             );
             self.decisions.push(Decision::NotBootable { slot });
         }
-        let Some(part) = table.test.filter(|part| part.size != 0) else {
-            return Ok(None);
-        };
-        let loaded = self.try_load(part)?;
-        if loaded.is_some() {
+        if let Some(part) = table.test.filter(|part| part.size != 0)
+            && let Some(verified) = self.try_load(part)?
+        {
             self.log
                 .warning(TAG, "Falling back to test app as only bootable partition");
+            match self.start(part, &verified, table)? {
+                Start::Runs => {
+                    let app = RunningApp::new(AppSlot::Test, part, verified.image_len);
+                    return Ok(Stop::Running(app));
+                }
+                Start::Resets => return Ok(Stop::Reset),
+                Start::Refused(reason) => failure = reason,
+            }
         }
-        Ok(loaded.map(|length| RunningApp::new(AppSlot::Test, part, length)))
+        self.log
+            .error(TAG, "No bootable app partitions in the partition table");
+        Ok(Stop::Failed(failure))
     }
 
-    fn try_load(&mut self, part: Part) -> Result<Option<u32>, Refusal> {
+    fn try_load(&mut self, part: Part) -> Result<Option<Verified>, Refusal> {
         if self.settings.anti_rollback == AntiRollback::Enabled
             && !self.passes_anti_rollback(part)?
         {
             return Ok(None);
         }
-        let trusted = (self.settings.secure_boot == SecureBootSupport::CompiledIn)
-            .then(|| Trusted::from_efuses(self.efuses));
-        let checks = Checks {
-            model: self.efuses.model(),
-            revision: self.efuses.revision(),
-            signature: trusted.as_ref(),
-        };
-        match image::verify_app(self.bus, part, &checks, self.log) {
-            Ok(length) => {
+        match self.verify(part, ImageKind::App)? {
+            Some(verified) => {
                 let offset = part.offset;
                 self.log.info(
                     TAG,
                     format!("Loaded app from partition at offset {offset:#x}"),
                 );
-                Ok(Some(length))
+                Ok(Some(verified))
             }
+            None => Ok(None),
+        }
+    }
+
+    /// Verifies an image as far as this bootloader does.
+    pub(super) fn verify(
+        &mut self,
+        part: Part,
+        kind: ImageKind,
+    ) -> Result<Option<Verified>, Refusal> {
+        let trusted = Trusted::from_efuses(self.efuses);
+        let signature = match &self.settings.secure_boot {
+            SecureBootSupport::CompiledIn => SignatureCheck::V2(&trusted),
+            SecureBootSupport::V1 { verification_key } => SignatureCheck::V1(verification_key),
+            SecureBootSupport::Absent => SignatureCheck::None,
+        };
+        let checks = Checks::of(self.efuses, kind, signature);
+        match image::verify_image(self.bus, part, &checks, self.log) {
+            Ok(verified) => Ok(Some(verified)),
             Err(Refusal::Invalid) => Ok(None),
             Err(Refusal::PowerLost) => Err(Refusal::PowerLost),
         }

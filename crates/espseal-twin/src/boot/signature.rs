@@ -6,11 +6,10 @@
 //! Source: ESP-IDF `docs/en/security/secure-boot-v2.rst`,
 //! `bootloader_support/src/secure_boot_v2/secure_boot_signatures_bootloader.c`.
 
+use espseal_crypto::es256;
 use espseal_crypto::secure_boot::{VerifyError, verify_rsa};
-use espseal_format::signature_block::{
-    BlockError, MAGIC, RsaSignatureBlock, SignatureBlock, SignatureSector,
-};
-use espseal_format::units::Digest;
+use espseal_format::signature_block::{BlockError, MAGIC, SignatureBlock, SignatureSector};
+use espseal_format::units::{Digest, PublicKeyBytes};
 
 use super::log::Log;
 use crate::efuse::Efuses;
@@ -22,18 +21,25 @@ const TAG: &str = "secure_boot_v2";
 pub(crate) struct Trusted {
     digests: [Option<Digest>; 3],
     blocks: usize,
+    /// Secure boot is not burnt yet, nor any digest: an image vouches for itself.
+    first_boot: bool,
 }
 
 /// No signature verifies with a trusted key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotTrusted;
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NotTrusted {
+    /// Digest slots of trusted keys whose signature is wrong.
+    pub bad_slots: Vec<usize>,
+}
 
 impl Trusted {
     /// Takes the keys that are burnt and not revoked.
     pub(crate) fn from_efuses(efuses: &Efuses) -> Self {
+        let digests = efuses.secure_boot_digests();
         Self {
-            digests: efuses.secure_boot_digests(),
+            digests,
             blocks: efuses.model().chip.signature_blocks.into(),
+            first_boot: !efuses.secure_boot_enabled() && digests == [None; 3],
         }
     }
 
@@ -61,9 +67,16 @@ pub(crate) fn verify_app(
     trusted: &Trusted,
     log: &mut Log,
 ) -> Result<(), NotTrusted> {
-    if trusted.is_empty() {
+    if trusted.first_boot {
+        log.info(
+            TAG,
+            "Secure boot V2 is not enabled yet and eFuse digest keys are not set",
+        );
+    } else if trusted.is_empty() {
         log.error(TAG, "Could not read eFuse secure boot digests!");
-        return Err(NotTrusted);
+        return Err(NotTrusted {
+            bad_slots: Vec::new(),
+        });
     }
     log.info(TAG, "Verifying with RSA-PSS...");
     match verify(sector, digest, trusted) {
@@ -71,12 +84,46 @@ pub(crate) fn verify_app(
             log.info(TAG, "Signature verified successfully!");
             Ok(())
         }
-        Err(reasons) => {
-            reasons.into_iter().for_each(|reason| log.rom(reason));
+        Err(failure) => {
+            failure
+                .reasons
+                .into_iter()
+                .for_each(|reason| log.rom(reason));
             log.error(TAG, "Secure Boot V2 verification failed.");
-            Err(NotTrusted)
+            Err(NotTrusted {
+                bad_slots: failure.bad_slots,
+            })
         }
     }
+}
+
+/// Verifies an app's signature of secure boot v1: `0u32`, then `r || s` big-endian.
+pub(crate) fn verify_app_v1(
+    block: &[u8; 68],
+    digest: &[u8; 32],
+    key: &[u8; 64],
+    log: &mut Log,
+) -> Result<(), NotTrusted> {
+    let refused = NotTrusted {
+        bad_slots: Vec::new(),
+    };
+    let [a, b, c, d, signature @ ..] = block;
+    let version = u32::from_le_bytes([*a, *b, *c, *d]);
+    if version != 0 {
+        log.error(
+            "secure_boot",
+            format!("image has invalid signature version field {version:#010x} (image without a signature?)"),
+        );
+        return Err(refused);
+    }
+    let mut point = [4; 65];
+    point
+        .iter_mut()
+        .skip(1)
+        .zip(key)
+        .for_each(|(to, from)| *to = *from);
+    let verifies = es256::verify_prehash(&PublicKeyBytes(point), &Digest(*digest), signature);
+    verifies.map_err(|_| refused)
 }
 
 /// Verifies the bootloader's signature sector, as the ROM does.
@@ -92,57 +139,119 @@ pub(crate) fn verify_bootloader(
             log.rom("secure boot verification succeeded");
             Ok(())
         }
-        Err(reasons) => {
-            reasons.into_iter().for_each(|reason| log.rom(reason));
+        Err(failure) => {
+            failure
+                .reasons
+                .into_iter()
+                .for_each(|reason| log.rom(reason));
             log.rom("secure boot verification failed");
-            Err(NotTrusted)
+            Err(NotTrusted {
+                bad_slots: failure.bad_slots,
+            })
         }
     }
 }
 
+/// Why none of the signatures counts.
+struct Failure {
+    /// What is wrong with each.
+    reasons: Vec<String>,
+    /// Slots of trusted keys whose signature is wrong.
+    bad_slots: Vec<usize>,
+}
+
 /// Looks for one signature that counts; otherwise says what is wrong with each.
-fn verify(sector: &[u8], digest: &Digest, trusted: &Trusted) -> Result<(), Vec<String>> {
+fn verify(sector: &[u8], digest: &Digest, trusted: &Trusted) -> Result<(), Failure> {
+    let mut failure = Failure {
+        reasons: Vec::new(),
+        bad_slots: Vec::new(),
+    };
     let Some(sector) = sector
         .first_chunk()
         .filter(|sector| sector.starts_with(&[MAGIC]))
     else {
         let magic = sector.first().copied().unwrap_or(0);
         let found = format!("(found {magic:#x} not 0xe7). Image not V2 signed?");
-        return Err(vec![format!(
+        failure.reasons.push(format!(
             "No signature block magic byte found at signature sector {found}"
-        )]);
+        ));
+        return Err(failure);
     };
     let parsed = SignatureSector::parse(sector);
-    let mut reasons = Vec::new();
     for (index, place) in parsed.places().iter().enumerate().take(trusted.blocks) {
-        match place {
-            Err(BlockError::Absent) => {}
-            Err(BlockError::Crc { computed, stored }) => reasons.push(format!(
-                "Sig block {index} invalid: Stored CRC {stored:#010x} calculated {computed:#010x}"
-            )),
-            Err(error) => reasons.push(format!("Sig block {index} invalid: {error}")),
-            Ok(SignatureBlock::Rsa(block)) => match verify_block(block, digest, trusted) {
+        let reason = match place {
+            Err(BlockError::Absent) => continue,
+            Err(BlockError::Crc { computed, stored }) => {
+                format!("invalid: Stored CRC {stored:#010x} calculated {computed:#010x}")
+            }
+            Err(error) => format!("invalid: {error}"),
+            Ok(block) => match verify_one(block, digest, trusted) {
                 Ok(()) => return Ok(()),
-                Err(reason) => reasons.push(format!("Sig block {index} {reason}")),
+                Err(BlockRefusal::Untrusted) => "signed with untrusted key".into(),
+                Err(BlockRefusal::ImageDigest) => "invalid: Image digest does not match".into(),
+                Err(BlockRefusal::Scheme) => "invalid: scheme is not RSA".into(),
+                Err(BlockRefusal::Signature { slot }) => {
+                    failure.bad_slots.extend(slot);
+                    "signature verification failed".into()
+                }
             },
-            Ok(_) => reasons.push(format!("Sig block {index} invalid: scheme is not RSA")),
-        }
+        };
+        failure.reasons.push(format!("Sig block {index} {reason}"));
     }
-    reasons.push("No trusted signatures".into());
-    Err(reasons)
+    failure.reasons.push("No trusted signatures".into());
+    Err(failure)
 }
 
-fn verify_block(
-    block: &RsaSignatureBlock,
+/// Why a block with the right CRC does not count.
+enum BlockRefusal {
+    /// Its key is not burnt, or revoked.
+    Untrusted,
+    /// It was made for another image.
+    ImageDigest,
+    /// The chip does not know its scheme.
+    Scheme,
+    /// The signature is wrong; the slot of its key, if it is trusted.
+    Signature { slot: Option<usize> },
+}
+
+fn verify_one(
+    block: &SignatureBlock<'_>,
     digest: &Digest,
     trusted: &Trusted,
-) -> Result<(), &'static str> {
-    if !trusted.digests.contains(&Some(block.key_digest())) {
-        return Err("signed with untrusted key");
+) -> Result<(), BlockRefusal> {
+    let SignatureBlock::Rsa(block) = block else {
+        return Err(BlockRefusal::Scheme);
+    };
+    let key = Some(block.key_digest());
+    let slot = trusted.digests.iter().position(|digest| *digest == key);
+    if slot.is_none() && !trusted.first_boot {
+        return Err(BlockRefusal::Untrusted);
     }
     match verify_rsa(block, digest) {
         Ok(_) => Ok(()),
-        Err(VerifyError::ImageDigest { .. }) => Err("invalid: Image digest does not match"),
-        Err(_) => Err("signature verification failed"),
+        Err(VerifyError::ImageDigest { .. }) => Err(BlockRefusal::ImageDigest),
+        Err(_) => Err(BlockRefusal::Signature { slot }),
     }
+}
+
+/// Digests of the keys in a signature sector, up to the first block that does not verify or is absent.
+///
+/// `None` when an intact block for this image carries a wrong signature.
+pub(crate) fn key_digests(sector: &[u8], digest: &Digest, blocks: usize) -> Option<Vec<Digest>> {
+    let mut keys = Vec::new();
+    let Some(sector) = sector.first_chunk() else {
+        return Some(keys);
+    };
+    let parsed = SignatureSector::parse(sector);
+    for place in parsed.places().iter().take(blocks) {
+        let Ok(SignatureBlock::Rsa(block)) = place else {
+            break;
+        };
+        match verify_rsa(block, digest) {
+            Ok(key) => keys.push(key),
+            Err(VerifyError::ImageDigest { .. }) => break,
+            Err(_) => return None,
+        }
+    }
+    Some(keys)
 }

@@ -21,6 +21,26 @@ pub(crate) struct Table {
     ota: [Option<Part>; 16],
     /// Number of OTA entries in the table, whatever their numbers are.
     pub app_count: u32,
+    /// Every data partition.
+    pub data: Vec<(String, Usage, Part)>,
+    /// Every entry, in order.
+    pub entries: Vec<RawPart>,
+}
+
+/// What a data partition is to the bootloader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    Otadata,
+    Other,
+}
+
+/// An entry as flash encryption looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RawPart {
+    pub kind: u8,
+    pub subtype: u8,
+    pub part: Part,
+    pub flags: u32,
 }
 
 impl Table {
@@ -71,6 +91,20 @@ pub(crate) fn load(
             .take_while(|byte| **byte != 0)
             .map(|byte| char::from(*byte))
             .collect();
+        if kind == 1 {
+            let usage = match subtype {
+                0 => Usage::Otadata,
+                _ => Usage::Other,
+            };
+            table.data.push((label.clone(), usage, part));
+        }
+        let [.., a, b, c, d] = *entry;
+        table.entries.push(RawPart {
+            kind,
+            subtype,
+            part,
+            flags: u32::from_le_bytes([a, b, c, d]),
+        });
         let (offset, size) = (part.offset, part.size);
         log.info(
             TAG,
@@ -111,6 +145,11 @@ impl Table {
             (1, 0x04) => "NVS keys",
             (1, 0x05) => "efuse",
             (1, _) => "Unknown data",
+            (2, 0x00) => "primary bootloader",
+            (2, 0x01) => "ota bootloader",
+            (2, 0x02) => "recovery bootloader",
+            (3, 0x00) => "primary partition_table",
+            (3, 0x01) => "ota partition_table",
             _ => "unknown",
         }
     }

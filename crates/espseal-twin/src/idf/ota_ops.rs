@@ -5,8 +5,8 @@
 use espseal_format::units::{FlashOffset, SECTOR_SIZE, SecurityVersion};
 
 use crate::boot::{
-    self, AntiRollback, AppSlot, Checks, Log, NEW, PENDING_VERIFY, Part, RawEntry, Rollback,
-    SecureBootSupport, Table, Trusted, VALID,
+    self, AntiRollback, AppSlot, Checks, ImageKind, Log, NEW, PENDING_VERIFY, Part, RawEntry,
+    Rollback, SecureBootSupport, SignatureCheck, Table, Trusted, VALID,
 };
 use crate::bus::Bus;
 use crate::device::VirtualDevice;
@@ -214,15 +214,15 @@ pub fn mark_app_invalid(device: &mut VirtualDevice) -> Result<(), OtaError> {
 fn verify(device: &mut VirtualDevice, part: Part) -> Result<(), OtaError> {
     let settings = *device.settings();
     let (mut bus, efuses, _) = device.firmware().ok_or(OtaError::NothingRuns)?;
-    let trusted = (settings.secure_boot == SecureBootSupport::CompiledIn)
-        .then(|| Trusted::from_efuses(efuses));
-    let checks = Checks {
-        model: efuses.model(),
-        revision: efuses.revision(),
-        signature: trusted.as_ref(),
+    let trusted = Trusted::from_efuses(efuses);
+    let signature = match &settings.secure_boot {
+        SecureBootSupport::CompiledIn => SignatureCheck::V2(&trusted),
+        SecureBootSupport::V1 { verification_key } => SignatureCheck::V1(verification_key),
+        SecureBootSupport::Absent => SignatureCheck::None,
     };
+    let checks = Checks::of(efuses, ImageKind::App, signature);
     let mut log = Log::default();
-    match boot::verify_app(&mut bus, part, &checks, &mut log) {
+    match boot::verify_image(&mut bus, part, &checks, &mut log) {
         Ok(_) => Ok(()),
         Err(_) => Err(OtaError::ValidateFailed { log }),
     }

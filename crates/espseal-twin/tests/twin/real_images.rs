@@ -6,9 +6,7 @@ use espseal_format::chip::ChipId;
 use espseal_format::image::{FlashSize, ImageLayout, set_flash_size};
 use espseal_format::partition_table::PartitionTable;
 use espseal_format::units::FlashOffset;
-use espseal_twin::boot::{
-    AppSlot, BootFailure, BootOutcome, BootloaderSettings, SecureBootSupport,
-};
+use espseal_twin::boot::{AppSlot, BootFailure, BootOutcome, BootloaderSettings};
 use espseal_twin::device::VirtualDevice;
 use espseal_twin::efuse::{Efuses, Mac};
 use espseal_twin::factory::{FactoryPlan, Security};
@@ -16,12 +14,7 @@ use espseal_twin::nor::NorFlash;
 
 use crate::support::{signer, slot};
 
-const OPEN: BootloaderSettings = BootloaderSettings {
-    partition_table: FlashOffset::new(0x8000),
-    rollback: espseal_twin::boot::Rollback::Disabled,
-    anti_rollback: espseal_twin::boot::AntiRollback::Disabled,
-    secure_boot: SecureBootSupport::Absent,
-};
+const OPEN: BootloaderSettings = BootloaderSettings::PLAIN;
 
 fn open_device(chip: ChipId, pieces: &[(usize, Vec<u8>)]) -> VirtualDevice {
     let mut flash = vec![0xFF; 0x40_0000];
