@@ -14,8 +14,12 @@
     reason = "a missing oracle must fail the test that asks for it"
 )]
 
+mod session;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+pub use session::{Answer, Session};
 
 /// Returns the folder that holds the oracles, whether or not it exists yet.
 #[must_use]
