@@ -8,6 +8,7 @@
 //! a black box.
 
 pub(crate) mod batch;
+mod bootloader;
 pub mod emulator;
 mod meaning;
 mod reed_solomon;

@@ -16,6 +16,7 @@ use espseal_crypto::flash_encryption::FlashKey;
 use espseal_format::chip::{ChipId, SchemeId};
 use espseal_format::metadata::manifest::{ClassId, VendorId};
 use espseal_format::partition_table::{Entry, PartitionTable, PartitionType, Subtype};
+use espseal_format::signature_block::SignatureScheme;
 use espseal_format::units::{FlashOffset, Position, SECTOR_SIZE};
 use espseal_twin::boot::{AntiRollback, AppSlot, BootloaderSettings, SecureBootSupport};
 use espseal_twin::device::{FlashPort, PlatformPort, Ports, VirtualDevice};
@@ -128,7 +129,7 @@ impl Stage<'_> {
                 _ => AntiRollback::Enabled,
             },
             secure_boot: match fleet.has_secure_boot() {
-                true => SecureBootSupport::CompiledIn,
+                true => SecureBootSupport::V2(SignatureScheme::Rsa3072),
                 false => SecureBootSupport::Absent,
             },
             ..BootloaderSettings::default()

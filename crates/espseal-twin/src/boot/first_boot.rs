@@ -71,7 +71,7 @@ impl SecondStage<'_, '_> {
         app: &Verified,
         table: &Table,
     ) -> Result<Start, Halt> {
-        if self.settings.secure_boot == SecureBootSupport::CompiledIn {
+        if matches!(self.settings.secure_boot, SecureBootSupport::V2(_)) {
             self.enable_secure_boot_v2(part, app)?;
         }
         let FlashEncryptionSupport::CompiledIn(build) = self.settings.flash_encryption else {

@@ -5,7 +5,8 @@
 //!
 //! Source: ESP-IDF `components/bootloader_support/src/esp_image_format.c`, `bootloader_common_loader.c`.
 
-use espseal_format::units::{Digest, FlashOffset};
+use espseal_format::signature_block::{Curve, ImageDigests, SignatureScheme};
+use espseal_format::units::{Digest, Digest384, FlashOffset};
 use sha2::{Digest as _, Sha256};
 
 use super::log::Log;
@@ -72,7 +73,7 @@ pub(crate) enum SignatureCheck<'a> {
     /// Nobody's: the appended hash shows damage.
     None,
     /// One of these keys'.
-    V2(&'a Trusted),
+    V2(&'a Trusted, SignatureScheme),
     /// The holder's of the key in the bootloader; apps only.
     V1(&'a [u8; 64]),
 }
@@ -84,8 +85,8 @@ pub(crate) struct Verified {
     pub image_len: u32,
     /// Length with its signature, if it has to have one.
     pub signed_len: u32,
-    /// SHA-256 of what a v2 signature covers.
-    pub digest: Option<Digest>,
+    /// Digests of what a v2 signature covers.
+    pub digests: Option<ImageDigests>,
 }
 
 /// Why an image was not loaded; the log says the rest.
@@ -131,11 +132,11 @@ pub(crate) fn verify_image(
     let mut verified = Verified {
         image_len,
         signed_len: image_len,
-        digest: None,
+        digests: None,
     };
     match (checks.signature, checks.kind) {
-        (SignatureCheck::V2(trusted), _) => {
-            verified.digest = Some(walk.signature_v2(&header, trusted)?);
+        (SignatureCheck::V2(trusted, scheme), _) => {
+            verified.digests = Some(walk.signature_v2(&header, trusted, scheme)?);
             verified.signed_len = walk.at.wrapping_sub(part.offset);
         }
         (SignatureCheck::V1(key), ImageKind::App) => {
@@ -330,7 +331,7 @@ impl Walk<'_, '_> {
         let body = self.at.wrapping_sub(self.part.offset);
         let end = body.saturating_add(if header.hash_appended { HASH_LEN } else { 0 });
         let full = match (checks.signature, checks.kind) {
-            (SignatureCheck::V2(_), _) => {
+            (SignatureCheck::V2(..), _) => {
                 end.next_multiple_of(SECTOR_LEN).saturating_add(SECTOR_LEN)
             }
             (SignatureCheck::V1(_), ImageKind::App) => end.saturating_add(V1_LEN),
@@ -359,7 +360,7 @@ impl Walk<'_, '_> {
     /// Verifies the ECDSA signature that follows the image, as secure boot v1 has it.
     fn signature_v1(&mut self, header: &Header, key: &[u8; 64]) -> Result<(), Refusal> {
         let simple = self.hash_before_signature(header)?;
-        let digest: [u8; 32] = self.hasher.clone().finalize().into();
+        let digest = Digest(self.hasher.clone().finalize().into());
         let block: [u8; 68] = self.take()?;
         match signature::verify_app_v1(&block, &digest, key, self.log) {
             Ok(()) => Ok(()),
@@ -367,15 +368,33 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn signature_v2(&mut self, header: &Header, trusted: &Trusted) -> Result<Digest, Refusal> {
+    fn signature_v2(
+        &mut self,
+        header: &Header,
+        trusted: &Trusted,
+        scheme: SignatureScheme,
+    ) -> Result<ImageDigests, Refusal> {
         let simple = self.hash_before_signature(header)?;
         let length = self.at.wrapping_sub(self.part.offset);
         let padding = self.take_vec(length.next_multiple_of(SECTOR_LEN) - length)?;
         self.hasher.update(&padding);
-        let digest = Digest(self.hasher.clone().finalize().into());
+        let sha384 = match scheme {
+            SignatureScheme::Ecdsa(Curve::P384) => {
+                let length = usize::try_from(self.at.wrapping_sub(self.part.offset)).unwrap_or(0);
+                let mut signed = vec![0; length];
+                self.bus
+                    .read(FlashOffset::new(self.part.offset), &mut signed)?;
+                ImageDigests::of(&signed).sha384
+            }
+            _ => Digest384([0; 48]),
+        };
+        let digests = ImageDigests {
+            sha256: Digest(self.hasher.clone().finalize().into()),
+            sha384,
+        };
         let block = self.take_vec(SECTOR_LEN)?;
-        match signature::verify_app(&block, &digest, trusted, self.log) {
-            Ok(()) => Ok(digest),
+        match signature::verify_app(&block, &digests, trusted, scheme, self.log) {
+            Ok(()) => Ok(digests),
             Err(_) => self.bad_signature(simple),
         }
     }

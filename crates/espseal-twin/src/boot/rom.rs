@@ -4,8 +4,8 @@
 //! Source: ESP-IDF `docs/en/api-guides/startup.rst`, `docs/en/security/secure-boot-v2.rst`; messages as
 //! they appear in users' logs.
 
-use espseal_format::units::{Digest, FlashOffset, SECTOR_SIZE};
-use sha2::{Digest as _, Sha256};
+use espseal_format::signature_block::ImageDigests;
+use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 
 use super::image::Refusal;
 use super::log::Log;
@@ -87,13 +87,13 @@ pub(crate) fn load_bootloader(
             .next_multiple_of(SECTOR_SIZE)
     ];
     bus.read(start, &mut signed)?;
-    let digest = Digest(Sha256::digest(&signed).into());
+    let digests = ImageDigests::of(&signed);
     let mut sector = vec![0; SECTOR_SIZE];
     bus.read(
         offset(start, u32::try_from(signed.len()).unwrap_or(u32::MAX)),
         &mut sector,
     )?;
-    match signature::verify_bootloader(&sector, &digest, &trusted, log) {
+    match signature::verify_bootloader(&sector, &digests, &trusted, log) {
         Ok(()) => Ok(Ok(())),
         Err(failure) => {
             revoke_aggressively(efuses, &failure.bad_slots, log)?;

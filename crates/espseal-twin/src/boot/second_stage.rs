@@ -379,7 +379,7 @@ impl SecondStage<'_, '_> {
     ) -> Result<Option<Verified>, Refusal> {
         let trusted = Trusted::from_efuses(self.efuses);
         let signature = match &self.settings.secure_boot {
-            SecureBootSupport::CompiledIn => SignatureCheck::V2(&trusted),
+            SecureBootSupport::V2(scheme) => SignatureCheck::V2(&trusted, *scheme),
             SecureBootSupport::V1 { verification_key } => SignatureCheck::V1(verification_key),
             SecureBootSupport::Absent => SignatureCheck::None,
         };

@@ -3,6 +3,7 @@
 //! Source: ESP-IDF `components/bootloader/Kconfig.projbuild`, `Kconfig.app_rollback`.
 
 use espseal_format::chip::SchemeId;
+use espseal_format::signature_block::SignatureScheme;
 use espseal_format::units::FlashOffset;
 
 use crate::efuse::{DownloadMode, Jtag};
@@ -49,8 +50,8 @@ pub enum AntiRollback {
 /// Whether the bootloader verifies signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecureBootSupport {
-    /// Version 2: apps are verified against the eFuse digests.
-    CompiledIn,
+    /// Version 2, built for this scheme: apps are verified against the eFuse digests.
+    V2(SignatureScheme),
     /// Version 1 (ESP32): apps are verified with this ECDSA P-256 key, X then Y, big-endian, that
     /// is built into the bootloader.
     V1 {
@@ -164,11 +165,11 @@ impl BootloaderSettings {
 }
 
 impl Default for BootloaderSettings {
-    /// Table at 0x8000, rollback and secure boot v2 on, which the factory burns; the rest off.
+    /// Table at 0x8000, rollback and secure boot v2 with RSA on, which the factory burns; the rest off.
     fn default() -> Self {
         Self {
             rollback: Rollback::Enabled,
-            secure_boot: SecureBootSupport::CompiledIn,
+            secure_boot: SecureBootSupport::V2(SignatureScheme::Rsa3072),
             ..Self::PLAIN
         }
     }

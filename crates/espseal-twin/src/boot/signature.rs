@@ -6,10 +6,13 @@
 //! Source: ESP-IDF `docs/en/security/secure-boot-v2.rst`,
 //! `bootloader_support/src/secure_boot_v2/secure_boot_signatures_bootloader.c`.
 
-use espseal_crypto::es256;
-use espseal_crypto::secure_boot::{VerifyError, verify_rsa};
-use espseal_format::signature_block::{BlockError, MAGIC, SignatureBlock, SignatureSector};
-use espseal_format::units::{Digest, PublicKeyBytes};
+use espseal_crypto::secure_boot::{VerifyError, v1, verify_block};
+use espseal_format::chip::SecureBootScheme;
+use espseal_format::secure_boot_v1::AppSignature;
+use espseal_format::signature_block::{
+    BlockError, ImageDigests, MAGIC, SignatureBlock, SignatureScheme, SignatureSector,
+};
+use espseal_format::units::Digest;
 
 use super::log::Log;
 use crate::efuse::Efuses;
@@ -23,6 +26,8 @@ pub(crate) struct Trusted {
     blocks: usize,
     /// Secure boot is not burnt yet, nor any digest: an image vouches for itself.
     first_boot: bool,
+    /// Schemes that the ROM of this chip verifies.
+    schemes: Vec<SecureBootScheme>,
 }
 
 /// No signature verifies with a trusted key.
@@ -40,6 +45,7 @@ impl Trusted {
             digests,
             blocks: efuses.model().chip.signature_blocks.into(),
             first_boot: !efuses.secure_boot_enabled() && digests == [None; 3],
+            schemes: efuses.rom_schemes(),
         }
     }
 
@@ -60,11 +66,13 @@ impl Trusted {
     }
 }
 
-/// Verifies a signature sector for an image with this digest, as the second stage does.
+/// Verifies a signature sector for an image with these digests, as a second stage that is built for this
+/// scheme does.
 pub(crate) fn verify_app(
     sector: &[u8],
-    digest: &Digest,
+    digests: &ImageDigests,
     trusted: &Trusted,
+    scheme: SignatureScheme,
     log: &mut Log,
 ) -> Result<(), NotTrusted> {
     if trusted.first_boot {
@@ -78,8 +86,25 @@ pub(crate) fn verify_app(
             bad_slots: Vec::new(),
         });
     }
-    log.info(TAG, "Verifying with RSA-PSS...");
-    match verify(sector, digest, trusted) {
+    log.info(
+        TAG,
+        match scheme {
+            SignatureScheme::Rsa3072 => "Verifying with RSA-PSS...",
+            SignatureScheme::Ecdsa(_) => "Verifying with ECDSA...",
+        },
+    );
+    if trusted.blocks > 1 && !has_block_of(sector, scheme) {
+        log.error(TAG, "No signature block generated for valid scheme");
+        let name = name(scheme);
+        let text = format!(
+            "{name} signing scheme selected but no signature block for the selected scheme"
+        );
+        log.error(TAG, text);
+        return Err(NotTrusted {
+            bad_slots: Vec::new(),
+        });
+    }
+    match verify(sector, digests, trusted) {
         Ok(()) => {
             log.info(TAG, "Signature verified successfully!");
             Ok(())
@@ -97,44 +122,37 @@ pub(crate) fn verify_app(
     }
 }
 
-/// Verifies an app's signature of secure boot v1: `0u32`, then `r || s` big-endian.
+/// Verifies an app's signature of secure boot v1.
 pub(crate) fn verify_app_v1(
     block: &[u8; 68],
-    digest: &[u8; 32],
+    digest: &Digest,
     key: &[u8; 64],
     log: &mut Log,
 ) -> Result<(), NotTrusted> {
     let refused = NotTrusted {
         bad_slots: Vec::new(),
     };
-    let [a, b, c, d, signature @ ..] = block;
-    let version = u32::from_le_bytes([*a, *b, *c, *d]);
-    if version != 0 {
+    let Ok((_, signature)) = AppSignature::split(block) else {
+        let version = block.first_chunk().copied().unwrap_or_default();
+        let version = u32::from_le_bytes(version);
         log.error(
             "secure_boot",
             format!("image has invalid signature version field {version:#010x} (image without a signature?)"),
         );
         return Err(refused);
-    }
-    let mut point = [4; 65];
-    point
-        .iter_mut()
-        .skip(1)
-        .zip(key)
-        .for_each(|(to, from)| *to = *from);
-    let verifies = es256::verify_prehash(&PublicKeyBytes(point), &Digest(*digest), signature);
-    verifies.map_err(|_| refused)
+    };
+    v1::verify_app(key, digest, signature).map_err(|_| refused)
 }
 
 /// Verifies the bootloader's signature sector, as the ROM does.
 pub(crate) fn verify_bootloader(
     sector: &[u8],
-    digest: &Digest,
+    digests: &ImageDigests,
     trusted: &Trusted,
     log: &mut Log,
 ) -> Result<(), NotTrusted> {
     log.rom(format!("Valid secure boot key blocks: {}", trusted.slots()));
-    match verify(sector, digest, trusted) {
+    match verify(sector, digests, trusted) {
         Ok(()) => {
             log.rom("secure boot verification succeeded");
             Ok(())
@@ -161,7 +179,7 @@ struct Failure {
 }
 
 /// Looks for one signature that counts; otherwise says what is wrong with each.
-fn verify(sector: &[u8], digest: &Digest, trusted: &Trusted) -> Result<(), Failure> {
+fn verify(sector: &[u8], digests: &ImageDigests, trusted: &Trusted) -> Result<(), Failure> {
     let mut failure = Failure {
         reasons: Vec::new(),
         bad_slots: Vec::new(),
@@ -185,11 +203,11 @@ fn verify(sector: &[u8], digest: &Digest, trusted: &Trusted) -> Result<(), Failu
                 format!("invalid: Stored CRC {stored:#010x} calculated {computed:#010x}")
             }
             Err(error) => format!("invalid: {error}"),
-            Ok(block) => match verify_one(block, digest, trusted) {
+            Ok(block) => match verify_one(block, digests, trusted) {
                 Ok(()) => return Ok(()),
                 Err(BlockRefusal::Untrusted) => "signed with untrusted key".into(),
                 Err(BlockRefusal::ImageDigest) => "invalid: Image digest does not match".into(),
-                Err(BlockRefusal::Scheme) => "invalid: scheme is not RSA".into(),
+                Err(BlockRefusal::Scheme) => "invalid: the ROM does not know its scheme".into(),
                 Err(BlockRefusal::Signature { slot }) => {
                     failure.bad_slots.extend(slot);
                     "signature verification failed".into()
@@ -216,40 +234,72 @@ enum BlockRefusal {
 
 fn verify_one(
     block: &SignatureBlock<'_>,
-    digest: &Digest,
+    digests: &ImageDigests,
     trusted: &Trusted,
 ) -> Result<(), BlockRefusal> {
-    let SignatureBlock::Rsa(block) = block else {
-        return Err(BlockRefusal::Scheme);
+    let known = match block.scheme() {
+        Some(SignatureScheme::Rsa3072) => trusted.schemes.contains(&SecureBootScheme::V2Rsa),
+        Some(SignatureScheme::Ecdsa(_)) => trusted.schemes.contains(&SecureBootScheme::V2Ecdsa),
+        None => false,
     };
-    let key = Some(block.key_digest());
+    if !known {
+        return Err(BlockRefusal::Scheme);
+    }
+    let key = block.key_digest();
     let slot = trusted.digests.iter().position(|digest| *digest == key);
     if slot.is_none() && !trusted.first_boot {
         return Err(BlockRefusal::Untrusted);
     }
-    match verify_rsa(block, digest) {
+    match verify_block(block, digests) {
         Ok(_) => Ok(()),
-        Err(VerifyError::ImageDigest { .. }) => Err(BlockRefusal::ImageDigest),
+        Err(VerifyError::ImageDigest { .. } | VerifyError::ImageDigest384 { .. }) => {
+            Err(BlockRefusal::ImageDigest)
+        }
         Err(_) => Err(BlockRefusal::Signature { slot }),
+    }
+}
+
+/// Whether some block has the version byte of this scheme; nothing else is looked at.
+fn has_block_of(sector: &[u8], scheme: SignatureScheme) -> bool {
+    let Some(sector) = sector.first_chunk() else {
+        return false;
+    };
+    let parsed = SignatureSector::parse(sector);
+    parsed.blocks().any(|(_, block)| {
+        block
+            .scheme()
+            .is_some_and(|found| name(found) == name(scheme))
+    })
+}
+
+/// The name that `esp_secure_boot_get_scheme_name` gives.
+const fn name(scheme: SignatureScheme) -> &'static str {
+    match scheme {
+        SignatureScheme::Rsa3072 => "RSA",
+        SignatureScheme::Ecdsa(_) => "ECDSA",
     }
 }
 
 /// Digests of the keys in a signature sector, up to the first block that does not verify or is absent.
 ///
 /// `None` when an intact block for this image carries a wrong signature.
-pub(crate) fn key_digests(sector: &[u8], digest: &Digest, blocks: usize) -> Option<Vec<Digest>> {
+pub(crate) fn key_digests(
+    sector: &[u8],
+    digests: &ImageDigests,
+    blocks: usize,
+) -> Option<Vec<Digest>> {
     let mut keys = Vec::new();
     let Some(sector) = sector.first_chunk() else {
         return Some(keys);
     };
     let parsed = SignatureSector::parse(sector);
     for place in parsed.places().iter().take(blocks) {
-        let Ok(SignatureBlock::Rsa(block)) = place else {
+        let Ok(block) = place else {
             break;
         };
-        match verify_rsa(block, digest) {
+        match verify_block(block, digests) {
             Ok(key) => keys.push(key),
-            Err(VerifyError::ImageDigest { .. }) => break,
+            Err(VerifyError::ImageDigest { .. } | VerifyError::ImageDigest384 { .. }) => break,
             Err(_) => return None,
         }
     }

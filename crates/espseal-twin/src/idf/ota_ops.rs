@@ -216,7 +216,7 @@ fn verify(device: &mut VirtualDevice, part: Part) -> Result<(), OtaError> {
     let (mut bus, efuses, _) = device.firmware().ok_or(OtaError::NothingRuns)?;
     let trusted = Trusted::from_efuses(efuses);
     let signature = match &settings.secure_boot {
-        SecureBootSupport::CompiledIn => SignatureCheck::V2(&trusted),
+        SecureBootSupport::V2(scheme) => SignatureCheck::V2(&trusted, *scheme),
         SecureBootSupport::V1 { verification_key } => SignatureCheck::V1(verification_key),
         SecureBootSupport::Absent => SignatureCheck::None,
     };

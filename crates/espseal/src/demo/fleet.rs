@@ -15,9 +15,7 @@ use espseal_format::metadata::manifest::{ClassId, VendorId};
 use espseal_format::partition_table::PartitionTable;
 use espseal_format::report::Event as ReportEvent;
 use espseal_format::units::{ChannelName, Digest, Position, Product};
-use espseal_twin::boot::{
-    AntiRollback, BootReport, BootloaderSettings, Rollback, SecureBootSupport,
-};
+use espseal_twin::boot::{BootReport, BootloaderSettings};
 use espseal_twin::device::{FlashPort, PlatformPort, VirtualDevice};
 use espseal_twin::efuse::Mac;
 use espseal_twin::factory::{FactoryPlan, Security};
@@ -69,9 +67,7 @@ pub(crate) fn manufacture(signed: &SignedInputs, digest: Digest, serial: u8) -> 
     let made = plan.build()?;
     let settings = BootloaderSettings {
         partition_table: inputs.table_offset,
-        rollback: Rollback::Enabled,
-        anti_rollback: AntiRollback::Disabled,
-        secure_boot: SecureBootSupport::CompiledIn,
+        ..BootloaderSettings::default()
     };
     let device = VirtualDevice::new(NorFlash::from_bytes(made.flash)?, made.efuses, settings);
     Ok(Hardware {

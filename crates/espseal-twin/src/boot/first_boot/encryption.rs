@@ -184,7 +184,7 @@ impl SecondStage<'_, '_> {
         ] {
             batch.set_named(efuses, name, 1)?;
         }
-        if self.settings.secure_boot == SecureBootSupport::CompiledIn {
+        if matches!(self.settings.secure_boot, SecureBootSupport::V2(_)) {
             batch.write_protect(efuses, efuses.map().rd_dis.name)?;
         }
         for name in ["DIS_CACHE", "DIS_ICACHE"] {

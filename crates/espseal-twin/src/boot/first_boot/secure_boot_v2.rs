@@ -168,8 +168,8 @@ impl SecondStage<'_, '_> {
             .map_err(|error| Halt::from(crate::boot::Refusal::from(error)))?;
         let blocks = usize::from(self.efuses.model().chip.signature_blocks);
         let keys = verified
-            .digest
-            .and_then(|digest| signature::key_digests(&sector, &digest, blocks));
+            .digests
+            .and_then(|digests| signature::key_digests(&sector, &digests, blocks));
         let Some(keys) = keys else {
             self.log.error(TAG, "Secure boot key verification failed.");
             return self.refuse(bad);
