@@ -72,8 +72,10 @@ fn fresh(chip: ChipId, settings: BootloaderSettings) -> VirtualDevice {
     )
 }
 
-fn raw(device: &VirtualDevice, at: u32) -> u8 {
-    device.flash().contents()[at as usize]
+fn raw(device: &VirtualDevice, at: u32) -> [u8; 16] {
+    *device.flash().contents()[at as usize..]
+        .first_chunk()
+        .unwrap()
 }
 
 fn encrypting(chip: ChipId, mode: EncryptionMode) -> BootloaderSettings {
@@ -189,13 +191,21 @@ fn flash_is_encrypted_on_the_first_boot_where_esp_idf_encrypts_it_and_nowhere_el
             assert_eq!(efuses.read(manual), Ok(dl));
             assert_eq!(efuses.flash_key_is_protected(), Some(true));
             let start = if chip == ChipId::Esp32 { 0x1000 } else { 0 };
-            assert_ne!(raw(&device, start), 0xE9);
-            assert_ne!(raw(&device, TABLE_OFFSET.get()), 0xAA);
-            assert_ne!(raw(&device, OTA_0), 0xE9);
-            assert_eq!(raw(&device, NVS), 0x11, "nvs is never encrypted");
-            assert_eq!(raw(&device, 0x1_3000), 0x33);
-            assert_ne!(raw(&device, 0x1_2000), 0x22);
-            assert_ne!(raw(&device, 0x1_4000), 0x44);
+            let plain = fresh(chip, settings());
+            for at in [
+                start,
+                TABLE_OFFSET.get(),
+                OTADATA,
+                OTA_0,
+                0x1_2000,
+                0x1_4000,
+            ] {
+                assert_ne!(raw(&device, at), raw(&plain, at), "{at:#x}");
+            }
+            // nvs, and a partition without the flag.
+            for at in [NVS, 0x1_3000, OTA_1] {
+                assert_eq!(raw(&device, at), raw(&plain, at), "{at:#x}");
+            }
             // What follows the image is erased flash: still erased, or encrypted blanks.
             let rest = device.flash().contents()[(OTA_0 + 0x1_F000) as usize..][..32] == [0xFF; 32];
             assert_eq!(rest, extent == AppExtent::Image);
