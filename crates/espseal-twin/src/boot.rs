@@ -27,7 +27,7 @@ pub use rom::RomRefusal;
 use second_stage::{SecondStage, Stop};
 pub use settings::{
     AntiRollback, AppExtent, AppTest, BootloaderSettings, EncryptionBuild, EncryptionMode,
-    FactoryReset, FirstBoot, FirstBootLocks, FlashEncryptionSupport, OtadataReset, Rollback,
+    FactoryReset, FirstBoot, FirstBootJtag, FirstBootLocks, FlashEncryptionSupport, OtadataReset, Rollback,
     SecureBootSupport,
 };
 pub(crate) use signature::Trusted;

@@ -5,6 +5,8 @@
 //!
 //! Source: ESP-IDF `components/bootloader_support/src/esp_image_format.c`, `bootloader_common_loader.c`.
 
+use espseal_format::app_desc::AppDescriptor;
+use espseal_format::chip::Chip;
 use espseal_format::signature_block::{Curve, ImageDigests, SignatureScheme};
 use espseal_format::units::{Digest, Digest384, FlashOffset};
 use sha2::{Digest as _, Sha256};
@@ -12,7 +14,6 @@ use sha2::{Digest as _, Sha256};
 use super::log::Log;
 use super::signature::{self, Trusted};
 use crate::bus::Bus;
-use crate::chip::Model;
 use crate::efuse::Efuses;
 use crate::nor::NorError;
 use crate::power::PowerLost;
@@ -21,7 +22,6 @@ const TAG: &str = "esp_image";
 const HASH_LEN: u32 = 32;
 const APP_DESCRIPTOR_LEN: u32 = 256;
 const MAX_SEGMENTS: u8 = 16;
-const DESCRIPTOR_MAGIC: u32 = 0xABCD_5432;
 /// Bytes of a v2 signature sector.
 const SECTOR_LEN: u32 = 4096;
 /// Bytes of a v1 signature: version, then the signature.
@@ -39,7 +39,7 @@ pub(crate) struct Part {
 /// What an image is checked against.
 #[derive(Debug)]
 pub(crate) struct Checks<'a> {
-    pub model: Model,
+    pub model: &'static Chip,
     pub revision: u16,
     /// Version of the chip's eFuse blocks, `major * 100 + minor`; the ESP32 has none.
     pub block_version: Option<u16>,
@@ -121,7 +121,7 @@ pub(crate) fn verify_image(
         at: part.offset,
         hasher: Sha256::new(),
         sum: 0xEF,
-        mmu_page: checks.model.chip.mmu_page_size,
+        mmu_page: checks.model.mapping.page_size,
     };
     let header = walk.header(checks)?;
     for index in 0..header.segments {
@@ -183,7 +183,7 @@ impl Walk<'_, '_> {
             u16::from_le_bytes(bytes.unwrap_or_default())
         };
         let (chip, min, max) = (word(12), word(15), word(17));
-        let (own, revision) = (checks.model.chip.id.to_u16(), checks.revision);
+        let (own, revision) = (checks.model.id.to_u16(), checks.revision);
         if chip != own {
             return self.fail(
                 "boot_comm",
@@ -236,7 +236,7 @@ impl Walk<'_, '_> {
         if index == 0 && checks.kind == ImageKind::App {
             self.descriptor(length, checks)?;
         }
-        let (mapped, at) = (checks.model.chip.is_mapped(load), self.at);
+        let (mapped, at) = (checks.model.is_mapped(load), self.at);
         if mapped && at.checked_rem(self.mmu_page) != load.checked_rem(self.mmu_page) {
             let text =
                 format!("Segment {index} load address {load:#010x}, doesn't match data {at:#010x}");
@@ -283,14 +283,17 @@ impl Walk<'_, '_> {
             let bytes = descriptor.get(at..).and_then(<[u8]>::first_chunk).copied();
             u16::from_le_bytes(bytes.unwrap_or_default())
         };
-        let Some(version) = checks.block_version else {
+        let mapping = checks.model.mapping;
+        let parsed = AppDescriptor::parse(&descriptor).ok();
+        if !mapping.other_page_sizes.is_empty() {
+            if parsed.is_none() {
+                return self.fail(TAG, "Failed to fetch app description header!".into());
+            }
+            self.mmu_page = mapping.page_size_of(parsed.as_ref());
+        }
+        let (Some(version), Some(_)) = (checks.block_version, parsed) else {
             return Ok(());
         };
-        let magic = descriptor.first_chunk().copied().unwrap_or_default();
-        if u32::from_le_bytes(magic) != DESCRIPTOR_MAGIC {
-            // What follows is no descriptor; chips with one page size only do not look at it.
-            return Ok(());
-        }
         let (min, max) = (word(176), word(178));
         let is_set = |revision: u16| revision != 0 && revision != u16::MAX;
         let limit = match () {

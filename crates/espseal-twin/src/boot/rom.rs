@@ -4,6 +4,9 @@
 //! Source: ESP-IDF `docs/en/api-guides/startup.rst`, `docs/en/security/secure-boot-v2.rst`; messages as
 //! they appear in users' logs.
 
+use espseal_crypto::secure_boot::v1::BootloaderKey;
+use espseal_format::chip::SecureBootScheme;
+use espseal_format::secure_boot_v1::{BOOTLOADER_DIGEST_LEN, BootloaderDigest};
 use espseal_format::signature_block::ImageDigests;
 use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 
@@ -34,7 +37,7 @@ pub(crate) fn load_bootloader(
     efuses: &mut Efuses,
     log: &mut Log,
 ) -> Result<Result<(), RomRefusal>, Refusal> {
-    let start = efuses.model().chip.bootloader_offset;
+    let start = efuses.model().bootloader_offset;
     let mut header = [0; 24];
     bus.read(start, &mut header)?;
     let [magic, segments, second, third, ..] = header;
@@ -75,6 +78,14 @@ pub(crate) fn load_bootloader(
         ));
         return Ok(Err(RomRefusal::Checksum));
     }
+    if efuses
+        .secure_boot_schemes()
+        .any(|scheme| scheme == SecureBootScheme::V1)
+        && !verify_digest(bus, efuses, start, at, hash_appended == 1)?
+    {
+        log.rom("secure boot check fail");
+        return Ok(Err(RomRefusal::NotSigned));
+    }
     if !efuses.secure_boot_enabled() {
         return Ok(Ok(()));
     }
@@ -100,6 +111,27 @@ pub(crate) fn load_bootloader(
             Ok(Err(RomRefusal::NotSigned))
         }
     }
+}
+
+/// Compares the bootloader with its digest at the start of flash, as secure boot v1 does.
+fn verify_digest(
+    bus: &mut Bus<'_>,
+    efuses: &Efuses,
+    start: FlashOffset,
+    end: u32,
+    hash_appended: bool,
+) -> Result<bool, Refusal> {
+    let mut stored = [0; BOOTLOADER_DIGEST_LEN];
+    bus.read(FlashOffset::new(0), &mut stored)?;
+    let length = end.saturating_add(if hash_appended { 32 } else { 0 });
+    let mut image = vec![0; usize::try_from(length).unwrap_or(0)];
+    bus.read(start, &mut image)?;
+    let key = efuses.secure_boot_v1_key();
+    let key = key.and_then(|file| BootloaderKey::from_file(&file).ok());
+    Ok(key.is_some_and(|key| {
+        key.verify(BootloaderDigest::parse(&stored), &image)
+            .is_ok()
+    }))
 }
 
 /// Revokes the keys in whose name a signature was forged, where the eFuses ask for it.

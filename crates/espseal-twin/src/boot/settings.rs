@@ -6,7 +6,7 @@ use espseal_format::chip::SchemeId;
 use espseal_format::signature_block::SignatureScheme;
 use espseal_format::units::FlashOffset;
 
-use crate::efuse::{DownloadMode, Jtag};
+use crate::efuse::DownloadMode;
 
 /// How the bootloader was configured when it was built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,9 +113,18 @@ pub enum FirstBoot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FirstBootLocks {
     /// `CONFIG_SECURE_BOOT_ALLOW_JTAG`.
-    pub jtag: Jtag,
+    pub jtag: FirstBootJtag,
     /// `CONFIG_SECURE_UART_ROM_DL_MODE`; only secure boot v2 sets it.
     pub download: DownloadMode,
+}
+
+/// What the bootloader does with JTAG when it turns security on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstBootJtag {
+    /// It is disabled, for ever.
+    Disabled,
+    /// It stays as it is.
+    LeftOpen,
 }
 
 /// Whether a held pin erases data partitions.
@@ -179,7 +188,7 @@ impl Default for FirstBootLocks {
     /// JTAG off, download mode open: what ESP-IDF defaults to on the ESP32.
     fn default() -> Self {
         Self {
-            jtag: Jtag::Off,
+            jtag: FirstBootJtag::Disabled,
             download: DownloadMode::Open,
         }
     }

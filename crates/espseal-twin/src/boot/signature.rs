@@ -43,7 +43,7 @@ impl Trusted {
         let digests = efuses.secure_boot_digests();
         Self {
             digests,
-            blocks: efuses.model().chip.signature_blocks.into(),
+            blocks: efuses.model().signature_blocks.into(),
             first_boot: !efuses.secure_boot_enabled() && digests == [None; 3],
             schemes: efuses.rom_schemes(),
         }

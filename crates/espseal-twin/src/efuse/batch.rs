@@ -5,26 +5,20 @@
 //! Source: ESP-IDF `components/efuse/src/esp_efuse_api.c` (`esp_efuse_batch_write_*`),
 //! `esp_efuse_utility.c` (`esp_efuse_utility_burn_chip_opt`).
 
-use espseal_crypto::flash_encryption::FlashKey;
-use espseal_format::chip::SecureBootScheme;
 use espseal_format::efuse::Field;
+use zeroize::Zeroizing;
 
-use super::{BLOCK_SIZE, EfuseError, Efuses, KeyUse, put};
+use super::{BLOCK_SIZE, EfuseError, Efuses, KeyProtection, KeyToBurn, KeyUse, mask, put};
 
-/// Collected burns. Prints nothing: a key may be among them.
+/// Collected burns. Prints nothing: keys may be among them.
+#[derive(Default)]
 pub(crate) struct Batch {
-    blocks: Vec<[u8; BLOCK_SIZE]>,
+    settings: [u8; BLOCK_SIZE],
+    keys: Vec<(usize, KeyUse, Zeroizing<Vec<u8>>)>,
 }
 
 impl Batch {
-    /// Starts with nothing.
-    pub(crate) fn new(efuses: &Efuses) -> Self {
-        Self {
-            blocks: vec![[0; BLOCK_SIZE]; efuses.map().blocks.len()],
-        }
-    }
-
-    /// Adds the bits of a field; a write-protected field stays as it is, as in hardware.
+    /// Adds the bits of a field of BLOCK0; a write-protected field stays as it is, as in hardware.
     pub(crate) fn set(
         &mut self,
         efuses: &Efuses,
@@ -34,106 +28,81 @@ impl Batch {
         if field.write_protect.is_some_and(|bit| efuses.is_wr_dis(bit)) {
             return Ok(());
         }
-        match self.blocks.get_mut(usize::from(field.block)) {
-            Some(block) => put(field, block, value),
-            None => Ok(()),
-        }
+        put(field, &mut self.settings, value)
     }
 
-    /// Adds the bits of a field by its name; nothing when the chip has no such field.
+    /// Adds the bits of a field by its name.
     pub(crate) fn set_named(
         &mut self,
         efuses: &Efuses,
         name: &str,
         value: u64,
     ) -> Result<(), EfuseError> {
-        match efuses.map().field(name) {
-            Some(field) => self.set(efuses, field, value),
-            None => Ok(()),
-        }
+        let field = efuses.field(name)?;
+        self.set(efuses, field, value)
     }
 
     /// Adds the write protection of a field by its name; nothing when there is none.
     pub(crate) fn write_protect(&mut self, efuses: &Efuses, name: &str) -> Result<(), EfuseError> {
-        let field = efuses.map().field(name);
-        match field.and_then(|field| field.write_protect) {
+        match efuses.field(name)?.write_protect {
             Some(bit) => self.set(efuses, &efuses.map().wr_dis, 1 << bit),
             None => Ok(()),
         }
     }
-}
 
-impl Efuses {
-    /// Adds a key with its purpose and protections, as `esp_efuse_write_key` does.
-    pub(crate) fn add_key(
-        &self,
-        batch: &mut Batch,
+    /// Adds what hides a whole block from software.
+    pub(crate) fn read_protect_block(
+        &mut self,
+        efuses: &Efuses,
         block: usize,
-        usage: KeyUse,
-        key: &[u8; 32],
     ) -> Result<(), EfuseError> {
-        let missing = EfuseError::NoKeyBlock { block };
-        let entry = self.key_block(block).ok_or_else(|| missing.clone())?;
-        let purpose = usage.purpose_in(entry).ok_or(missing)?;
-        let hidden = matches!(usage, KeyUse::FlashEncryption | KeyUse::HmacUpstream);
-        if let Some(bits) = batch.blocks.get_mut(block) {
-            *bits = *key;
-            if usage == KeyUse::FlashEncryption {
-                bits.reverse();
-            }
-        }
-        let mut protect = entry.key.write_protect.map_or(0, |bit| 1 << bit);
-        if let Some((field, purpose)) = purpose {
-            batch.set(self, &field, purpose.to_u8().into())?;
-            protect |= field.write_protect.map_or(0, |bit| 1 << bit);
-        }
-        batch.set(self, &self.map().wr_dis, protect)?;
-        match (hidden, entry.key.read_protect) {
-            (true, Some(bit)) => batch.set(self, &self.map().rd_dis, 1 << bit),
-            _ => Ok(()),
-        }
+        let bits = efuses.block(block).map_or(0, |block| mask(block.read_protect));
+        self.set(efuses, &efuses.map().rd_dis, bits)
     }
 
-    /// Adds a flash encryption key in free blocks.
-    pub(crate) fn add_flash_key(
-        &self,
-        batch: &mut Batch,
-        key: &FlashKey,
+    /// Adds a key in the first free block, with its purpose and protections.
+    pub(crate) fn add_key(
+        &mut self,
+        efuses: &Efuses,
+        usage: KeyUse,
+        key: &[u8],
     ) -> Result<(), EfuseError> {
-        let blocks = key.efuse_blocks();
-        let usage = KeyUse::FlashEncryption;
-        for burnt in blocks.blocks() {
-            let mut part = *burnt;
-            part.reverse();
-            let block = self
-                .free_block_for(usage)
-                .ok_or(EfuseError::NoKeyBlock { block: 0 })?;
-            self.add_key(batch, block, usage, &part)?;
-        }
+        let taken: Vec<usize> = self.keys.iter().map(|(block, ..)| *block).collect();
+        let block = efuses
+            .free_block_beside(usage, &taken)
+            .ok_or(EfuseError::NoSecondBlock)?;
+        self.keys.push((block, usage, Zeroizing::new(key.to_vec())));
         Ok(())
     }
 
-    /// Adds what turns secure boot v2 on.
-    pub(crate) fn add_secure_boot_enable(&self, batch: &mut Batch) -> Result<(), EfuseError> {
-        let mut schemes = self.map().secure_boot_enable.iter();
-        match schemes.find(|(scheme, _)| *scheme != SecureBootScheme::V1) {
-            Some((_, field)) => batch.set(self, field, 1),
-            None => Ok(()),
-        }
-    }
-
-    /// Burns what the batch has collected.
+    /// Burns what was collected.
     ///
     /// # Errors
     /// [`EfuseError`] of the first block that fails; the blocks after it are not burnt then.
-    pub(crate) fn burn_batch(&mut self, batch: &Batch) -> Result<(), EfuseError> {
-        for (block, bits) in batch.blocks.iter().enumerate().rev() {
-            let old = self.silicon(block);
-            let needed = bits.iter().zip(old).any(|(bit, old)| bit & !old != 0);
-            if needed {
-                self.program(block, *bits)?;
-            }
+    pub(crate) fn burn(mut self, efuses: &mut Efuses) -> Result<(), EfuseError> {
+        let keys: Vec<_> = self
+            .keys
+            .iter()
+            .map(|(block, usage, key)| KeyToBurn {
+                block: *block,
+                usage: *usage,
+                key,
+            })
+            .collect();
+        let plan = efuses.plan_keys(&keys, KeyProtection::Usual)?;
+        for (field, value) in &plan.fields {
+            put(field, &mut self.settings, *value)?;
         }
-        Ok(())
+        let map = efuses.map();
+        put(&map.wr_dis, &mut self.settings, plan.wr_dis)?;
+        put(&map.rd_dis, &mut self.settings, plan.rd_dis)?;
+        for (block, bits) in plan.blocks.into_iter().rev() {
+            efuses.program(block, bits)?;
+        }
+        let old = efuses.silicon(0);
+        match self.settings.iter().zip(old).any(|(bit, old)| bit & !old != 0) {
+            true => efuses.program(0, self.settings),
+            false => Ok(()),
+        }
     }
 }

@@ -3,10 +3,11 @@
 //! Source: ESP-IDF `bootloader_support/src/flash_encryption/flash_encrypt.c`,
 //! `docs/en/security/secure-boot-v2.rst`.
 
+use espseal_crypto::flash_encryption::FlashKey;
 use espseal_format::chip::SecureBootScheme;
 use espseal_format::efuse::{KeyPurpose, KeyRole};
 
-use super::{BLOCK_SIZE, EfuseError, Efuses, KeyUse};
+use super::{BLOCK_SIZE, EfuseError, Efuses};
 
 impl Efuses {
     /// Version of the layout of the eFuse blocks, `major * 100 + minor`; `None` on a chip without.
@@ -63,6 +64,10 @@ impl Efuses {
             KeyRole::FlashEncryption => {
                 self.silicon(usize::from(block.key.block)) != [0; BLOCK_SIZE]
             }
+            KeyRole::Shared { .. } => {
+                let low = self.silicon(usize::from(block.key.block));
+                low.get(..BLOCK_SIZE / 2) != Some(&[0; BLOCK_SIZE / 2])
+            }
             KeyRole::Purpose(field) => matches!(
                 self.purpose(&field),
                 KeyPurpose::XtsAes128Key | KeyPurpose::XtsAes256Key1 | KeyPurpose::XtsAes256Key2
@@ -74,41 +79,45 @@ impl Efuses {
 
     /// The secure boot schemes that the ROM of this revision verifies.
     pub(crate) fn rom_schemes(&self) -> Vec<SecureBootScheme> {
-        let revision = self.revision();
-        let schemes = self.model.chip.secure_boot.iter();
-        let known = schemes.filter(|known| known.from_revision <= revision);
-        known.map(|known| known.scheme).collect()
+        let (chip, revision) = (self.model(), self.revision());
+        let schemes = chip.secure_boot.iter().map(|known| known.scheme);
+        schemes
+            .filter(|scheme| chip.boots_with(*scheme, revision))
+            .collect()
     }
 
-    /// Whether the ROM revokes a key as soon as a signature in its name does not verify.
+    /// Whether the ROM verifies the bootloader, by either version of secure boot.
     #[must_use]
-    pub fn revokes_aggressively(&self) -> bool {
-        self.read("SECURE_BOOT_AGGRESSIVE_REVOKE") == Ok(1)
+    pub fn secure_boot_is_on(&self) -> bool {
+        self.secure_boot_schemes().next().is_some()
     }
 
-    /// Revokes one digest slot; nothing on a chip that cannot.
+    /// Turns secure boot v2 on with whatever scheme the silicon has.
     ///
     /// # Errors
-    /// As [`Efuses::burn`].
-    pub fn revoke(&mut self, slot: usize) -> Result<(), EfuseError> {
-        match self.map().key_revoke.get(slot) {
-            Some(field) => self.set(field, 1),
-            None => Ok(()),
-        }
+    /// As [`Efuses::enable_secure_boot`].
+    pub fn enable_secure_boot_v2(&mut self) -> Result<(), EfuseError> {
+        let mut schemes = self.rom_schemes().into_iter();
+        let v2 = schemes.find(|scheme| *scheme != SecureBootScheme::V1);
+        self.enable_secure_boot(v2.unwrap_or(SecureBootScheme::V2Rsa))
     }
 
-    /// The same, when these blocks are spoken for.
-    pub(crate) fn free_block_beside(&self, usage: KeyUse, taken: &[usize]) -> Option<usize> {
-        let blank = |block: &usize| {
-            !taken.contains(block)
-                && self.silicon(*block) == [0; BLOCK_SIZE]
-                && !self.is_write_protected(*block)
-        };
-        let able = self
-            .map()
-            .keys
-            .iter()
-            .filter(|block| usage.purpose_in(block).is_some());
-        able.map(|block| usize::from(block.key.block)).find(blank)
+    /// Whether flash encryption and secure boot share one key block, which can be burnt only once.
+    #[must_use]
+    pub fn keys_share_a_block(&self) -> bool {
+        let mut keys = self.map().keys.iter();
+        keys.any(|entry| matches!(entry.role, KeyRole::Shared { .. }))
+    }
+
+    /// What of a flash key is burnt: the ESP32 repeats part of it when blocks are coded.
+    #[must_use]
+    pub fn flash_key_file<'a>(&self, key: &'a FlashKey) -> &'a [u8] {
+        let file = key.file();
+        match key {
+            FlashKey::Esp32(_) => file
+                .get(..self.coding_scheme().data_size())
+                .unwrap_or(file),
+            _ => file,
+        }
     }
 }

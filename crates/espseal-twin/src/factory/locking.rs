@@ -144,7 +144,7 @@ impl Locking<'_> {
     fn step(&self, step: Step, efuses: &mut Efuses) -> Result<(), EfuseError> {
         match step {
             Step::FlashKey => match self.flash_encryption {
-                Some(flash) => efuses.burn_flash_key(flash.key),
+                Some(flash) => burn_key(efuses, KeyUse::FlashEncryption, flash.key),
                 None => Ok(()),
             },
             Step::BootloaderKey => match self.secure_boot {

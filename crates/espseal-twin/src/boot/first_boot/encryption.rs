@@ -6,7 +6,7 @@
 //! Source: ESP-IDF `bootloader_support/src/flash_encryption/flash_encrypt.c`,
 //! `src/<chip>/flash_encryption_secure_features.c`.
 
-use espseal_crypto::flash_encryption::{FlashCipher, FlashKey};
+use espseal_crypto::flash_encryption::FlashCipher;
 use espseal_format::chip::SchemeId;
 use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 use zeroize::Zeroizing;
@@ -20,11 +20,13 @@ use crate::boot::settings::{
 use crate::boot::table::{self, RawPart, Table};
 use crate::boot::{BootFailure, Refusal};
 use crate::efuse::batch::Batch;
-use crate::efuse::{EfuseError, FlashEncryption, Jtag};
+use crate::efuse::{EfuseError, FlashEncryption, KeyUse};
 
 const TAG: &str = "flash_encrypt";
 const SECTOR: u32 = 0x1000;
 const ENCRYPTED_FLAG: u32 = 1;
+/// Which address bits tweak the key; ESP32 only.
+const CRYPT_CONFIG: &str = "FLASH_CRYPT_CONFIG";
 
 impl SecondStage<'_, '_> {
     /// `esp_flash_encrypt_state`: says so when it is on.
@@ -44,11 +46,11 @@ impl SecondStage<'_, '_> {
         true
     }
 
-    /// `esp_flash_encrypt_init`, `esp_flash_encrypt_contents`, `esp_flash_encrypt_enable`.
-    pub(super) fn enable_flash_encryption(
+    /// `esp_flash_encrypt_init`: key, locks and ESP32 configuration, unless a pass before did that.
+    pub(super) fn prepare_flash_encryption(
         &mut self,
+        batch: &mut Batch,
         build: EncryptionBuild,
-        table: &Table,
     ) -> Result<(), Halt> {
         let FirstBoot::Enables(locks) = self.settings.first_boot else {
             self.log.error(
@@ -65,28 +67,25 @@ impl SecondStage<'_, '_> {
             return self.refuse_encryption(text);
         }
         if set == 0 {
-            self.prepare(build, locks)?;
+            self.check_and_generate_key(batch, build)?;
+            let added = self.encryption_features(batch, build, locks);
+            burnt(added, BootFailure::FlashEncryptionSetup)?;
         }
+        Ok(())
+    }
+
+    /// `esp_flash_encrypt_contents`, `esp_flash_encrypt_enable`.
+    pub(super) fn encrypt_flash(
+        &mut self,
+        build: EncryptionBuild,
+        table: &Table,
+    ) -> Result<(), Halt> {
         let Some(key) = self.efuses.flash_key() else {
             return self.refuse_encryption("no flash encryption key in eFuse");
         };
         let cipher = FlashCipher::new(&key, self.efuses.flash_crypt_config());
         self.encrypt_contents(&cipher, build, table)?;
         self.raise_counter(build)
-    }
-
-    /// Key, locks and ESP32 configuration, in one batch of burns.
-    fn prepare(&mut self, build: EncryptionBuild, locks: FirstBootLocks) -> Result<(), Halt> {
-        let mut batch = Batch::new(self.efuses);
-        self.check_and_generate_key(&mut batch, build)?;
-        let added = self.encryption_features(&mut batch, build, locks);
-        burnt(added, BootFailure::FlashEncryptionSetup)?;
-        let result = self.efuses.burn_batch(&batch);
-        if let Err(error) = &result {
-            self.log
-                .error(TAG, format!("Error programming security eFuses ({error})."));
-        }
-        burnt(result, BootFailure::FlashEncryptionSetup)
     }
 
     fn check_and_generate_key(
@@ -106,24 +105,28 @@ impl SecondStage<'_, '_> {
         self.log.info(TAG, "Generating new flash encryption key...");
         let mut drawn = Zeroizing::new([0; 64]);
         let length = match build.scheme {
-            SchemeId::Esp32Aes | SchemeId::XtsAes128 => 32,
+            SchemeId::Esp32Aes => self.efuses.coding_scheme().data_size(),
+            SchemeId::XtsAes128 if self.efuses.keys_share_a_block() && self.shares_block() => 16,
+            SchemeId::XtsAes128 => 32,
             SchemeId::XtsAes256 => 64,
         };
         let filled = getrandom::fill(drawn.as_mut_slice()).ok();
         let bytes = filled.and_then(|()| drawn.get(..length));
-        let Some(key) = bytes.and_then(|bytes| FlashKey::from_file(build.scheme, bytes).ok())
-        else {
+        let Some(key) = bytes else {
             return self.refuse_encryption("no randomness for the flash encryption key");
         };
-        match self.efuses.add_flash_key(batch, &key) {
+        match batch.add_key(self.efuses, KeyUse::FlashEncryption, key) {
             Ok(()) => Ok(()),
-            Err(EfuseError::PowerLost(_)) => Err(Halt::PowerLost),
-            Err(error) => {
-                let text =
-                    format!("Failed to write efuse block with purpose ({error}). Can't continue.");
+            Err(_) => {
+                let text = "Not enough free efuse key blocks to continue";
                 self.refuse_encryption(text)
             }
         }
+    }
+
+    /// Whether secure boot needs the other half of the chip's only key block.
+    const fn shares_block(&self) -> bool {
+        matches!(self.settings.secure_boot, SecureBootSupport::V2(_))
     }
 
     /// `esp_flash_encryption_enable_secure_features`.
@@ -133,62 +136,46 @@ impl SecondStage<'_, '_> {
         build: EncryptionBuild,
         locks: FirstBootLocks,
     ) -> Result<(), EfuseError> {
-        let efuses = &*self.efuses;
-        let chip = &efuses.model().locks;
-        if let Some(field) = efuses.map().field("FLASH_CRYPT_CONFIG") {
-            self.log.info(TAG, "Setting CRYPT_CONFIG efuse to 0xF");
-            match efuses.get(field) {
-                0 => batch.set(efuses, field, 0xF)?,
-                0xF => {}
-                other => self.log.error(
-                    TAG,
-                    format!("EFUSE_ENCRYPT_CONFIG should be set 0xF but it is {other:#x}"),
-                ),
-            }
-        }
-        match build.mode {
-            EncryptionMode::Release => {
-                self.log.info(TAG, "Disable UART bootloader encryption...");
-                for name in ["DISABLE_DL_ENCRYPT", "DIS_DOWNLOAD_MANUAL_ENCRYPT"] {
-                    batch.set_named(efuses, name, 1)?;
-                }
-            }
-            EncryptionMode::Development => self
+        let chip = self.efuses.model();
+        let first = &chip.locks.first_boot;
+        let release = build.mode == EncryptionMode::Release;
+        match release {
+            true => self
+                .log
+                .info(TAG, "Disable UART bootloader encryption..."),
+            false => self
                 .log
                 .warning(TAG, "Not disabling UART bootloader encryption"),
         }
         self.log.info(TAG, "Disable UART bootloader cache...");
-        batch.set_named(efuses, "DISABLE_DL_DECRYPT", 1)?;
-        batch.set_named(efuses, "DISABLE_DL_CACHE", 1)?;
-        batch.set_named(efuses, "DIS_DOWNLOAD_DCACHE", 1)?;
-        match efuses.map().field("DIS_DOWNLOAD_ICACHE") {
-            Some(field) => batch.set(efuses, field, 1)?,
-            None => batch.set_named(efuses, "SPI_DOWNLOAD_MSPI_DIS", 1)?,
-        }
-        match locks.jtag {
-            Jtag::Off => {
-                self.log.info(TAG, "Disable JTAG...");
-                for name in chip.jtag {
-                    batch.set_named(efuses, name, 1)?;
-                }
+        let preset = self.efuses.read(CRYPT_CONFIG).unwrap_or(0);
+        let burns = first.flash_encryption.iter();
+        // A pre-burnt configuration stays, as long as it is not zero.
+        let burns: Vec<_> = burns
+            .filter(|(name, _)| *name != CRYPT_CONFIG || preset == 0)
+            .copied()
+            .collect();
+        if chip.efuse.field(CRYPT_CONFIG).is_some() {
+            self.log.info(TAG, "Setting CRYPT_CONFIG efuse to 0xF");
+            if preset != 0 && preset != 0xF {
+                let text = format!("EFUSE_ENCRYPT_CONFIG should be set 0xF but it is {preset:#x}");
+                self.log.error(TAG, text);
             }
-            Jtag::Open => self
-                .log
-                .warning(TAG, "Not disabling JTAG - SECURITY COMPROMISED"),
         }
-        for name in [
-            "CONSOLE_DEBUG_DISABLE",
-            "DIS_DIRECT_BOOT",
-            "DIS_BOOT_REMAP",
-            "DIS_LEGACY_SPI_BOOT",
-        ] {
-            batch.set_named(efuses, name, 1)?;
+        self.add_locks(batch, &burns, locks.jtag)?;
+        if release {
+            self.add_locks(batch, first.flash_encryption_release, locks.jtag)?;
         }
+        let efuses = &*self.efuses;
         if matches!(self.settings.secure_boot, SecureBootSupport::V2(_)) {
-            batch.write_protect(efuses, efuses.map().rd_dis.name)?;
+            batch.write_protect(efuses, chip.efuse.rd_dis.name)?;
         }
-        for name in ["DIS_CACHE", "DIS_ICACHE"] {
-            batch.write_protect(efuses, name)?;
+        if release {
+            // The counter's own lock has to wait until it is burnt.
+            let others = first.release_write_protect.iter();
+            for name in others.filter(|name| **name != chip.efuse.flash_crypt_cnt.name) {
+                batch.write_protect(efuses, name)?;
+            }
         }
         Ok(())
     }
@@ -226,7 +213,7 @@ impl SecondStage<'_, '_> {
     }
 
     fn encrypt_bootloader(&mut self, cipher: &FlashCipher) -> Result<(), Halt> {
-        let at = self.efuses.model().chip.bootloader_offset.get();
+        let at = self.efuses.model().bootloader_offset.get();
         let part = Part {
             offset: at,
             size: self.settings.partition_table.get().saturating_sub(at),
@@ -236,6 +223,10 @@ impl SecondStage<'_, '_> {
             return Err(Halt::Refused(BootFailure::FlashEncryptionSetup));
         };
         self.encrypt_region(cipher, at, verified.signed_len)?;
+        if matches!(self.settings.secure_boot, SecureBootSupport::V1 { .. }) {
+            // IV and digest of the bootloader.
+            self.encrypt_region(cipher, 0, SECTOR)?;
+        }
         self.log.info(TAG, "bootloader encrypted successfully");
         Ok(())
     }
@@ -293,6 +284,13 @@ impl SecondStage<'_, '_> {
             EncryptionMode::Development => self.efuses.raise_flash_crypt_count(),
         };
         burnt(result, BootFailure::FlashEncryptionSetup)?;
+        let chip = self.efuses.model();
+        let counter = chip.efuse.flash_crypt_cnt.name;
+        let locked = chip.locks.first_boot.release_write_protect;
+        if build.mode == EncryptionMode::Release && locked.contains(&counter) {
+            let result = self.efuses.write_protect(counter);
+            burnt(result, BootFailure::FlashEncryptionSetup)?;
+        }
         self.log.info(TAG, "Flash encryption completed");
         Ok(())
     }

@@ -4,22 +4,31 @@
 //! Source: ESP-IDF `bootloader_support/src/secure_boot_v2/secure_boot.c`,
 //! `src/<chip>/secure_boot_secure_features.c`.
 
+use espseal_format::chip::SecureBootScheme;
+use espseal_format::signature_block::{Curve, SignatureScheme};
 use espseal_format::units::{Digest, FlashOffset, SECTOR_SIZE};
 
 use super::{Halt, burnt};
 use crate::boot::image::{ImageKind, Part, Verified};
 use crate::boot::second_stage::SecondStage;
-use crate::boot::settings::{FirstBoot, FirstBootLocks, FlashEncryptionSupport};
-use crate::boot::{BootFailure, Decision, signature};
+use crate::boot::settings::{
+    FirstBoot, FirstBootLocks, FlashEncryptionSupport, SecureBootSupport,
+};
+use crate::boot::{BootFailure, signature};
 use crate::efuse::batch::Batch;
-use crate::efuse::{DownloadMode, Jtag, KeyUse};
+use crate::efuse::{DownloadMode, EfuseError, FlashEncryption, KeyUse};
 
 const TAG: &str = "secure_boot_v2";
 const FEATURES: &str = "secure_boot";
 
 impl SecondStage<'_, '_> {
     /// `esp_secure_boot_v2_permanently_enable`.
-    pub(super) fn enable_secure_boot_v2(&mut self, part: Part, app: &Verified) -> Result<(), Halt> {
+    pub(super) fn enable_secure_boot_v2(
+        &mut self,
+        batch: &mut Batch,
+        part: Part,
+        app: &Verified,
+    ) -> Result<(), Halt> {
         self.log.info(TAG, "enabling secure boot v2...");
         if self.efuses.secure_boot_enabled() {
             self.log
@@ -33,25 +42,15 @@ impl SecondStage<'_, '_> {
             );
             return Err(Halt::Refused(BootFailure::SecureBootNotEnabled));
         };
-        let mut batch = Batch::new(self.efuses);
-        self.digests(&mut batch, part, app)?;
+        self.digests(batch, part, app)?;
         self.log.info(TAG, "blowing secure boot efuse...");
-        let added = self.secure_boot_features(&mut batch, locks);
-        burnt(added, BootFailure::SecureBootSetup)?;
-        let result = self.efuses.burn_batch(&batch);
-        if let Err(error) = &result {
-            self.log
-                .error(TAG, format!("Error programming security eFuses ({error})."));
-        }
-        burnt(result, BootFailure::SecureBootSetup)?;
-        self.log.info(TAG, "Secure boot permanently enabled");
-        self.decisions.push(Decision::EnabledSecureBoot);
-        Ok(())
+        let added = self.secure_boot_features(batch, locks);
+        burnt(added, BootFailure::SecureBootSetup)
     }
 
     /// `check_and_generate_secure_boot_keys`.
     fn digests(&mut self, batch: &mut Batch, part: Part, app: &Verified) -> Result<(), Halt> {
-        let chip = self.efuses.model().chip;
+        let chip = self.efuses.model();
         let at = chip.bootloader_offset.get();
         let bootloader = Part {
             offset: at,
@@ -137,16 +136,12 @@ impl SecondStage<'_, '_> {
             format!("{count} signature block(s) found appended to the bootloader."),
         );
         self.log.info(TAG, "Burning public key hash to eFuse");
-        let mut taken = Vec::new();
         for (slot, Digest(key)) in (0..).zip(&keys) {
             let usage = KeyUse::SecureBootDigest(slot);
-            let Some(block) = self.efuses.free_block_beside(usage, &taken) else {
+            if batch.add_key(self.efuses, usage, key).is_err() {
                 let text = format!("Bootloader signatures({count}) more than available key slots.");
                 return self.refuse(text);
-            };
-            taken.push(block);
-            let added = self.efuses.add_key(batch, block, usage, key);
-            burnt(added, BootFailure::SecureBootSetup)?;
+            }
         }
         Ok(keys)
     }
@@ -166,7 +161,7 @@ impl SecondStage<'_, '_> {
         self.bus
             .read(FlashOffset::new(at), &mut sector)
             .map_err(|error| Halt::from(crate::boot::Refusal::from(error)))?;
-        let blocks = usize::from(self.efuses.model().chip.signature_blocks);
+        let blocks = usize::from(self.efuses.model().signature_blocks);
         let keys = verified
             .digests
             .and_then(|digests| signature::key_digests(&sector, &digests, blocks));
@@ -189,48 +184,39 @@ impl SecondStage<'_, '_> {
         &mut self,
         batch: &mut Batch,
         locks: FirstBootLocks,
-    ) -> Result<(), crate::efuse::EfuseError> {
-        let efuses = &*self.efuses;
-        let chip = &efuses.model().locks;
-        for name in ["DIS_DIRECT_BOOT", "DIS_BOOT_REMAP", "DIS_LEGACY_SPI_BOOT"] {
-            batch.set_named(efuses, name, 1)?;
-        }
+    ) -> Result<(), EfuseError> {
+        let chip = &self.efuses.model().locks;
         match (locks.download, chip.download_secure) {
             (DownloadMode::Secure, Some(field)) => {
                 self.log
                     .info(FEATURES, "Enabling Security download mode...");
-                batch.set_named(efuses, field, 1)?;
+                batch.set_named(self.efuses, field, 1)?;
             }
             (DownloadMode::Off, _) => {
                 self.log.info(FEATURES, "Disable ROM Download mode...");
-                batch.set_named(efuses, chip.download_off, 1)?;
+                batch.set_named(self.efuses, chip.download_off, 1)?;
             }
             _ => self.log.warning(
                 FEATURES,
                 "UART ROM Download mode kept enabled - SECURITY COMPROMISED",
             ),
         }
-        match locks.jtag {
-            Jtag::Off => {
-                self.log
-                    .info(FEATURES, "Disable hardware & software JTAG...");
-                for name in chip.jtag {
-                    batch.set_named(efuses, name, 1)?;
-                }
-                if let Some(field) = efuses.map().field("SOFT_DIS_JTAG") {
-                    batch.set(efuses, field, (1_u64 << field.width).wrapping_sub(1))?;
-                }
-            }
-            Jtag::Open => self
-                .log
-                .warning(FEATURES, "Not disabling JTAG - SECURITY COMPROMISED"),
+        self.add_locks(batch, chip.first_boot.secure_boot, locks.jtag)?;
+        let efuses = &*self.efuses;
+        let map = efuses.map();
+        let mut enabling = map.secure_boot_enable.iter();
+        if let Some((_, field)) = enabling.find(|(scheme, _)| *scheme != SecureBootScheme::V1) {
+            batch.set(efuses, field, 1)?;
         }
-        batch.set_named(efuses, "CONSOLE_DEBUG_DISABLE", 1)?;
-        efuses.add_secure_boot_enable(batch)?;
+        if self.settings.secure_boot == SecureBootSupport::V2(SignatureScheme::Ecdsa(Curve::P384))
+            && let Some(field) = &map.secure_boot_sha384
+        {
+            batch.set(efuses, field, 1)?;
+        }
         let later = matches!(
             self.settings.flash_encryption,
             FlashEncryptionSupport::CompiledIn(_)
-        ) && efuses.flash_encryption() == crate::efuse::FlashEncryption::Off;
+        ) && efuses.flash_encryption() == FlashEncryption::Off;
         if !later {
             self.log
                 .info(FEATURES, "Prevent read disabling of additional efuses...");
