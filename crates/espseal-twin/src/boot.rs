@@ -27,8 +27,8 @@ pub use rom::RomRefusal;
 use second_stage::{SecondStage, Stop};
 pub use settings::{
     AntiRollback, AppExtent, AppTest, BootloaderSettings, EncryptionBuild, EncryptionMode,
-    FactoryReset, FirstBoot, FirstBootJtag, FirstBootLocks, FlashEncryptionSupport, OtadataReset, Rollback,
-    SecureBootSupport,
+    FactoryReset, FirstBoot, FirstBootJtag, FirstBootLocks, FlashEncryptionSupport, OtadataReset,
+    Rollback, SecureBootSupport,
 };
 pub(crate) use signature::Trusted;
 pub(crate) use table::{Table, load as load_table};

@@ -9,15 +9,19 @@
 mod burn;
 mod check;
 mod error;
+mod locking;
 
 use core::fmt;
 
 use espseal_crypto::flash_encryption::{FlashCipher, FlashCryptConfig, FlashKey};
+use espseal_crypto::secure_boot::v1::BootloaderKey;
 use espseal_format::chip::ChipId;
 use espseal_format::partition_table::{Entry, PartitionTable, TABLE_LEN};
+use espseal_format::secure_boot_v1::{BOOTLOADER_DIGEST_LEN, IV_LEN};
 use espseal_format::units::{Digest, FlashOffset, SECTOR_SIZE};
 
 pub use error::FactoryError;
+pub use locking::{FlashLock, Locking, SecureBootLock, Step, StepFailed, burnt_between};
 
 use crate::efuse::{Efuses, Mac};
 
@@ -47,6 +51,8 @@ pub struct FactoryPlan<'a> {
 pub enum Security<'a> {
     /// Nothing is burnt; flash is plain.
     Open,
+    /// Whatever of secure boot and flash encryption is asked for: irreversible on a real chip.
+    Locked(&'a Locking<'a>),
     /// Flash encryption and secure boot in release mode: irreversible on a real chip.
     Release {
         /// The flash encryption key: drawn for this device alone.
@@ -56,6 +62,22 @@ pub enum Security<'a> {
         /// Key of the HMAC engine, for devices that derive their own key from it.
         hmac_key: Option<&'a [u8; 32]>,
     },
+}
+
+impl Security<'_> {
+    /// The cipher that flash is written with.
+    fn cipher(&self) -> Option<FlashCipher> {
+        match self {
+            Self::Open => None,
+            Self::Release { flash_key, .. } => {
+                Some(FlashCipher::new(flash_key, FlashCryptConfig::DEFAULT))
+            }
+            Self::Locked(locking) => {
+                let flash = locking.flash_encryption?;
+                Some(FlashCipher::new(flash.key, flash.config))
+            }
+        }
+    }
 }
 
 /// One device as it leaves the factory. Prints without its contents.
@@ -72,22 +94,30 @@ impl FactoryPlan<'_> {
     /// # Errors
     /// [`FactoryError`], before anything is made.
     pub fn build(&self) -> Result<FactoryDevice, FactoryError> {
+        self.build_on(Efuses::as_shipped(self.chip, None, self.mac)?)
+    }
+
+    /// The same on a chip with these eFuses: of another revision, or with something burnt already.
+    ///
+    /// # Errors
+    /// [`FactoryError`]; eFuses that a failed burn leaves behind are dropped.
+    pub fn build_on(&self, mut efuses: Efuses) -> Result<FactoryDevice, FactoryError> {
         self.check()?;
+        self.check_silicon(&efuses)?;
         let flash = self.write_flash()?;
-        let mut efuses = Efuses::as_shipped(self.chip, None, self.mac)?;
-        self.burn(&mut efuses)?;
+        match self.security {
+            Security::Locked(locking) => {
+                locking.carry_out(&locking.steps(self.model()?), &mut efuses)?;
+            }
+            _ => self.burn(&mut efuses)?,
+        }
         Ok(FactoryDevice { flash, efuses })
     }
 
     /// Writes the flash, encrypted where the security asks for it.
     fn write_flash(&self) -> Result<Vec<u8>, FactoryError> {
         let mut flash = vec![0xFF; self.flash_size];
-        let cipher = match self.security {
-            Security::Open => None,
-            Security::Release { flash_key, .. } => {
-                Some(FlashCipher::new(flash_key, FlashCryptConfig::DEFAULT))
-            }
-        };
+        let cipher = self.security.cipher();
         let encrypted = cipher.as_ref();
         let model = self.model()?;
         place(
@@ -110,12 +140,30 @@ impl FactoryPlan<'_> {
                 encrypted,
             )?;
         }
+        if let Some(digest) = self.bootloader_digest()? {
+            place(&mut flash, FlashOffset::new(0), &digest, encrypted)?;
+        }
         for (label, bytes) in self.contents {
             let entry = self.entry(label)?;
             let cipher = encrypted.filter(|_| entry.is_encrypted());
             place(&mut flash, entry.offset, bytes, cipher)?;
         }
         Ok(flash)
+    }
+
+    /// What secure boot v1 keeps at the start of flash.
+    fn bootloader_digest(&self) -> Result<Option<[u8; BOOTLOADER_DIGEST_LEN]>, FactoryError> {
+        let Security::Locked(Locking {
+            secure_boot: Some(SecureBootLock::V1(key)),
+            ..
+        }) = self.security
+        else {
+            return Ok(None);
+        };
+        let key = BootloaderKey::from_file(key).map_err(|_| FactoryError::BootloaderKey)?;
+        let mut iv = [0; IV_LEN];
+        getrandom::fill(&mut iv).map_err(|_| FactoryError::NoRandomness)?;
+        Ok(Some(key.digest(&iv, self.bootloader).encode()))
     }
 
     fn entry(&self, label: &str) -> Result<&Entry, FactoryError> {
@@ -131,6 +179,7 @@ impl fmt::Debug for Security<'_> {
         match self {
             Self::Open => f.write_str("Open"),
             Self::Release { .. } => f.write_str("Release"),
+            Self::Locked(locking) => locking.fmt(f),
         }
     }
 }

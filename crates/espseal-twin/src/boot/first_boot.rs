@@ -160,8 +160,7 @@ impl SecondStage<'_, '_> {
         jtag: FirstBootJtag,
     ) -> Result<(), EfuseError> {
         let locks = &self.efuses.model().locks;
-        let is_jtag =
-            |name: &str| locks.jtag.contains(&name) || locks.jtag_soft == Some(name);
+        let is_jtag = |name: &str| locks.jtag.contains(&name) || locks.jtag_soft == Some(name);
         let mut closes = false;
         for (name, value) in burns {
             closes |= is_jtag(name);

@@ -128,10 +128,7 @@ fn verify_digest(
     bus.read(start, &mut image)?;
     let key = efuses.secure_boot_v1_key();
     let key = key.and_then(|file| BootloaderKey::from_file(&file).ok());
-    Ok(key.is_some_and(|key| {
-        key.verify(BootloaderDigest::parse(&stored), &image)
-            .is_ok()
-    }))
+    Ok(key.is_some_and(|key| key.verify(BootloaderDigest::parse(&stored), &image).is_ok()))
 }
 
 /// Revokes the keys in whose name a signature was forged, where the eFuses ask for it.

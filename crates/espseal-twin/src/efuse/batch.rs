@@ -56,7 +56,9 @@ impl Batch {
         efuses: &Efuses,
         block: usize,
     ) -> Result<(), EfuseError> {
-        let bits = efuses.block(block).map_or(0, |block| mask(block.read_protect));
+        let bits = efuses
+            .block(block)
+            .map_or(0, |block| mask(block.read_protect));
         self.set(efuses, &efuses.map().rd_dis, bits)
     }
 
@@ -100,7 +102,12 @@ impl Batch {
             efuses.program(block, bits)?;
         }
         let old = efuses.silicon(0);
-        match self.settings.iter().zip(old).any(|(bit, old)| bit & !old != 0) {
+        match self
+            .settings
+            .iter()
+            .zip(old)
+            .any(|(bit, old)| bit & !old != 0)
+        {
             true => efuses.program(0, self.settings),
             false => Ok(()),
         }

@@ -114,9 +114,7 @@ impl Efuses {
     pub fn flash_key_file<'a>(&self, key: &'a FlashKey) -> &'a [u8] {
         let file = key.file();
         match key {
-            FlashKey::Esp32(_) => file
-                .get(..self.coding_scheme().data_size())
-                .unwrap_or(file),
+            FlashKey::Esp32(_) => file.get(..self.coding_scheme().data_size()).unwrap_or(file),
             _ => file,
         }
     }

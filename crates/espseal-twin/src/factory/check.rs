@@ -1,11 +1,12 @@
 //! What can be said before anything is made: nothing overlaps, everything fits, and is for this chip.
 
-use espseal_format::chip::{Chip, ChipId, chip};
+use espseal_crypto::flash_encryption::FlashKey;
+use espseal_format::chip::{Chip, ChipId, SecureBootScheme, chip};
 use espseal_format::partition_table::{Entry, PartitionType};
 use espseal_format::units::{Digest, SECTOR_SIZE};
 
-use super::{FactoryError, FactoryPlan, Security};
-use crate::efuse::EfuseError;
+use super::{FactoryError, FactoryPlan, Locking, SecureBootLock, Security};
+use crate::efuse::{EfuseError, Efuses};
 
 impl FactoryPlan<'_> {
     /// Checks the plan without making anything.
@@ -118,23 +119,68 @@ impl FactoryPlan<'_> {
     }
 
     fn check_security(&self) -> Result<(), FactoryError> {
-        let Security::Release {
-            flash_key, digests, ..
-        } = self.security
-        else {
-            return Ok(());
-        };
-        let chip = self.model()?;
-        if !chip.encrypts_with(flash_key.scheme()) {
-            return Err(FactoryError::FlashKeyScheme { chip: self.chip });
+        match self.security {
+            Security::Open => Ok(()),
+            Security::Release {
+                flash_key, digests, ..
+            } => {
+                self.check_flash_key(flash_key)?;
+                self.check_digests(digests)
+            }
+            Security::Locked(locking) => {
+                if let Some(flash) = locking.flash_encryption {
+                    self.check_flash_key(flash.key)?;
+                }
+                match locking.secure_boot {
+                    Some(SecureBootLock::V2(digests)) => self.check_digests(digests),
+                    Some(SecureBootLock::V1(_)) | None => Ok(()),
+                }
+            }
         }
-        let (slots, found) = (chip.digest_slots, digests.len());
+    }
+
+    fn check_flash_key(&self, key: &FlashKey) -> Result<(), FactoryError> {
+        match self.model()?.encrypts_with(key.scheme()) {
+            true => Ok(()),
+            false => Err(FactoryError::FlashKeyScheme { chip: self.chip }),
+        }
+    }
+
+    fn check_digests(&self, digests: &[Digest]) -> Result<(), FactoryError> {
+        let (slots, found) = (self.model()?.digest_slots, digests.len());
         if found == 0 || found > usize::from(slots) {
             return Err(FactoryError::Digests { slots, found });
         }
         match digests.iter().position(|digest| *digest == Digest([0; 32])) {
             Some(slot) => Err(FactoryError::BlankDigest { slot }),
             None => Ok(()),
+        }
+    }
+
+    /// The silicon has to have the secure boot that is asked for.
+    pub(super) fn check_silicon(&self, efuses: &Efuses) -> Result<(), FactoryError> {
+        let Security::Locked(Locking {
+            secure_boot: Some(secure_boot),
+            ..
+        }) = self.security
+        else {
+            return Ok(());
+        };
+        let schemes = efuses.rom_schemes();
+        let (known, version) = match secure_boot {
+            SecureBootLock::V1(_) => (schemes.contains(&SecureBootScheme::V1), "v1"),
+            SecureBootLock::V2(_) => {
+                let v2 = |scheme: &SecureBootScheme| *scheme != SecureBootScheme::V1;
+                (schemes.iter().any(v2), "v2")
+            }
+        };
+        match known {
+            true => Ok(()),
+            false => Err(FactoryError::NoSecureBoot {
+                chip: self.chip,
+                revision: efuses.revision(),
+                version,
+            }),
         }
     }
 }

@@ -3,6 +3,7 @@
 use espseal_format::chip::ChipId;
 use espseal_format::units::FlashOffset;
 
+use super::locking::StepFailed;
 use crate::efuse::{EfuseError, KeyUse};
 
 /// Why a factory plan cannot be carried out. Nothing was made.
@@ -122,6 +123,25 @@ pub enum FactoryError {
         /// What it would hold.
         usage: KeyUse,
     },
+    /// A key of secure boot v1 has 32 bytes, or 24 with coding scheme 3/4.
+    #[error("the key of secure boot v1 needs 32 bytes, or 24 with eFuse coding scheme 3/4")]
+    BootloaderKey,
+    /// The host has no random numbers.
+    #[error("this system gives no random numbers")]
+    NoRandomness,
+    /// The silicon does not have this secure boot.
+    #[error("{chip} of revision v{}.{} has no secure boot {version}", revision / 100, revision % 100)]
+    NoSecureBoot {
+        /// The plan's chip.
+        chip: ChipId,
+        /// Revision of the silicon.
+        revision: u16,
+        /// The version asked for.
+        version: &'static str,
+    },
+    /// A burn fails.
+    #[error(transparent)]
+    Step(#[from] StepFailed),
     /// The eFuses refuse.
     #[error(transparent)]
     Efuse(#[from] EfuseError),

@@ -9,15 +9,16 @@
 use core::fmt;
 
 use espseal_crypto::flash_encryption::{FlashCryptConfig, FlashKey};
-use espseal_crypto::secure_boot::v1::BootloaderKey;
-use espseal_format::chip::{Burn, Chip};
+use espseal_format::chip::{Burn, Chip, SecureBootScheme};
+use espseal_format::efuse::KeyRole;
 use espseal_format::units::Digest;
+use zeroize::Zeroizing;
 
 use crate::boot::EncryptionMode;
-use crate::efuse::{EfuseError, Efuses, FlashEncryption, KeyUse};
+use crate::efuse::{EfuseError, Efuses, FlashEncryption, KeyProtection, KeyToBurn, KeyUse};
 
 /// What a device is locked with.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Locking<'a> {
     /// Flash encryption; `None` leaves it off.
     pub flash_encryption: Option<FlashLock<'a>>,
@@ -37,12 +38,21 @@ pub struct FlashLock<'a> {
 }
 
 /// How secure boot is turned on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum SecureBootLock<'a> {
-    /// Version 1: the key of the bootloader's digest.
-    V1(&'a BootloaderKey),
+    /// Version 1: the key of the bootloader's digest, as its key file has it.
+    V1(&'a [u8]),
     /// Version 2: digests of the keys, slot by slot.
     V2(&'a [Digest]),
+}
+
+impl fmt::Debug for SecureBootLock<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V1(_) => "V1",
+            Self::V2(_) => "V2",
+        })
+    }
 }
 
 /// One irreversible step.
@@ -50,6 +60,9 @@ pub enum SecureBootLock<'a> {
 pub enum Step {
     /// The flash encryption key goes into its block, read- and write-protected.
     FlashKey,
+    /// Both halves of the chip's only key block, which can be burnt only once: flash encryption key
+    /// and secure-boot digest.
+    SharedKeys,
     /// The key of secure boot v1 goes into its block, read- and write-protected.
     BootloaderKey,
     /// The digest of a secure-boot key goes into its block, write-protected.
@@ -79,13 +92,18 @@ impl Locking<'_> {
                 ..
             })
         );
+        let mut keys = chip.efuse.keys.iter();
+        let shared = keys.any(|entry| matches!(entry.role, KeyRole::Shared { .. }));
         let counter = chip.efuse.flash_crypt_cnt.name;
         let fields = |burns: &'static [Burn]| {
             let others = burns.iter().filter(move |(name, _)| *name != counter);
             others.copied().map(Step::Field)
         };
         if let Some(flash) = self.flash_encryption {
-            steps.push(Step::FlashKey);
+            steps.push(match (shared, self.secure_boot) {
+                (true, Some(_)) => Step::SharedKeys,
+                _ => Step::FlashKey,
+            });
             let config = u64::from(flash.config.get());
             let burns = match release {
                 true => locks.release.flash_encryption,
@@ -100,6 +118,7 @@ impl Locking<'_> {
         if let Some(secure_boot) = self.secure_boot {
             match secure_boot {
                 SecureBootLock::V1(_) => steps.push(Step::BootloaderKey),
+                SecureBootLock::V2(_) if shared && self.flash_encryption.is_some() => {}
                 SecureBootLock::V2(digests) => {
                     steps.extend((0..).zip(digests).map(|(slot, _)| Step::Digest(slot)));
                 }
@@ -115,7 +134,14 @@ impl Locking<'_> {
             return steps;
         }
         if release {
-            steps.extend(locks.release.write_protect.iter().copied().map(Step::WriteProtect));
+            steps.extend(
+                locks
+                    .release
+                    .write_protect
+                    .iter()
+                    .copied()
+                    .map(Step::WriteProtect),
+            );
         } else if self.secure_boot.is_some() {
             steps.push(Step::WriteProtect(chip.efuse.rd_dis.name));
         }
@@ -143,33 +169,61 @@ impl Locking<'_> {
 
     fn step(&self, step: Step, efuses: &mut Efuses) -> Result<(), EfuseError> {
         match step {
-            Step::FlashKey => match self.flash_encryption {
-                Some(flash) => burn_key(efuses, KeyUse::FlashEncryption, flash.key),
-                None => Ok(()),
-            },
-            Step::BootloaderKey => match self.secure_boot {
-                Some(SecureBootLock::V1(key)) => efuses.burn_bootloader_key(key),
-                _ => Ok(()),
-            },
-            Step::Digest(slot) => match self.secure_boot {
-                Some(SecureBootLock::V2(digests)) => {
-                    let Some(Digest(digest)) = digests.get(usize::from(slot)) else {
-                        return Ok(());
-                    };
-                    efuses.burn_in_free_block(KeyUse::SecureBootDigest(slot), digest)
-                }
-                _ => Ok(()),
-            },
+            Step::FlashKey => self.burn_keys(efuses, &[KeyUse::FlashEncryption]),
+            Step::SharedKeys => {
+                let both = [KeyUse::FlashEncryption, KeyUse::SecureBootDigest(0)];
+                self.burn_keys(efuses, &both)
+            }
+            Step::BootloaderKey => self.burn_keys(efuses, &[KeyUse::SecureBootV1]),
+            Step::Digest(slot) => self.burn_keys(efuses, &[KeyUse::SecureBootDigest(slot)]),
             Step::Field((name, value)) => efuses.burn(name, value),
             Step::Counter(EncryptionMode::Development) => efuses.raise_flash_crypt_count(),
             Step::Counter(EncryptionMode::Release) => efuses.fill_flash_crypt_count(),
             Step::EnableSecureBoot => match self.secure_boot {
-                Some(SecureBootLock::V1(_)) => efuses.enable_secure_boot_v1(),
-                _ => efuses.enable_secure_boot(),
+                Some(SecureBootLock::V1(_)) => efuses.enable_secure_boot(SecureBootScheme::V1),
+                _ => efuses.enable_secure_boot_v2(),
             },
             Step::WriteProtect(name) => efuses.write_protect(name),
             Step::Revoke(slot) => efuses.revoke(usize::from(slot)),
         }
+    }
+}
+
+impl Locking<'_> {
+    /// Burns these keys together, in the first blocks that are free for them.
+    fn burn_keys(&self, efuses: &mut Efuses, usages: &[KeyUse]) -> Result<(), EfuseError> {
+        let mut burns = Vec::new();
+        for usage in usages {
+            let Some(key) = self.key(efuses, *usage) else {
+                continue;
+            };
+            let block = efuses
+                .free_block_for(*usage)
+                .ok_or(EfuseError::NoSecondBlock)?;
+            burns.push((block, *usage, key));
+        }
+        let keys: Vec<_> = burns
+            .iter()
+            .map(|(block, usage, key)| KeyToBurn {
+                block: *block,
+                usage: *usage,
+                key,
+            })
+            .collect();
+        efuses.burn_keys(&keys, KeyProtection::Usual)
+    }
+
+    /// The key for a use, as its key file has it.
+    fn key(&self, efuses: &Efuses, usage: KeyUse) -> Option<Zeroizing<Vec<u8>>> {
+        let bytes = match (usage, self.secure_boot) {
+            (KeyUse::FlashEncryption, _) => efuses.flash_key_file(self.flash_encryption?.key),
+            (KeyUse::SecureBootV1, Some(SecureBootLock::V1(key))) => key,
+            (KeyUse::SecureBootDigest(slot), Some(SecureBootLock::V2(digests))) => {
+                &digests.get(usize::from(slot))?.0
+            }
+            _ => return None,
+        };
+        Some(Zeroizing::new(bytes.to_vec()))
     }
 }
 
@@ -190,11 +244,16 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FlashKey => f.write_str("the flash encryption key"),
+            Self::SharedKeys => f.write_str("the flash encryption key and the secure-boot digest"),
             Self::BootloaderKey => f.write_str("the key of secure boot v1"),
             Self::Digest(slot) => write!(f, "secure-boot digest {slot}"),
             Self::Field((name, value)) => write!(f, "{name} = {value:#x}"),
-            Self::Counter(EncryptionMode::Development) => f.write_str("one bit of the flash encryption counter"),
-            Self::Counter(EncryptionMode::Release) => f.write_str("every bit of the flash encryption counter"),
+            Self::Counter(EncryptionMode::Development) => {
+                f.write_str("one bit of the flash encryption counter")
+            }
+            Self::Counter(EncryptionMode::Release) => {
+                f.write_str("every bit of the flash encryption counter")
+            }
             Self::EnableSecureBoot => f.write_str("secure boot"),
             Self::WriteProtect(name) => write!(f, "the write protection of {name}"),
             Self::Revoke(slot) => write!(f, "KEY_REVOKE{slot}"),
@@ -208,22 +267,39 @@ impl Step {
     pub fn consequence(&self, chip: &Chip) -> &'static str {
         let locks = &chip.locks;
         match self {
-            Self::FlashKey => "the key can be neither read nor replaced: what it encrypted stays bound to this chip",
-            Self::BootloaderKey => "the key can be neither read nor replaced: a new bootloader needs this key on your side",
-            Self::Digest(_) => "the slot holds this key for ever: losing the private key ends updates, unless another slot has a key",
+            Self::FlashKey => {
+                "the key can be neither read nor replaced: what it encrypted stays bound to this chip"
+            }
+            Self::SharedKeys => {
+                "the only key block is full: neither key nor digest can ever be replaced"
+            }
+            Self::BootloaderKey => {
+                "the key can be neither read nor replaced: a new bootloader needs this key on your side"
+            }
+            Self::Digest(_) => {
+                "the slot holds this key for ever: losing the private key ends updates, unless another slot has a key"
+            }
             Self::Counter(EncryptionMode::Development) => {
                 "flash is decrypted from now on; it can be turned off again as often as the counter has bits left"
             }
             Self::Counter(EncryptionMode::Release) => {
                 "flash is decrypted for ever: plaintext that is flashed over the cable never boots again"
             }
-            Self::EnableSecureBoot => "only a bootloader that is signed with a burnt key starts, for ever",
+            Self::EnableSecureBoot => {
+                "only a bootloader that is signed with a burnt key starts, for ever"
+            }
             Self::WriteProtect(name) if *name == chip.efuse.rd_dis.name => {
                 "no key can be read-protected any more: keys that have to stay secret must be burnt before"
             }
-            Self::WriteProtect(_) => "the field, and those that share its guard, keep their value for ever",
-            Self::Revoke(_) => "no key can ever be added in this slot: key rotation has only the other slots",
-            Self::Field((name, _)) if locks.jtag.contains(name) || locks.jtag_soft == Some(*name) => {
+            Self::WriteProtect(_) => {
+                "the field, and those that share its guard, keep their value for ever"
+            }
+            Self::Revoke(_) => {
+                "no key can ever be added in this slot: key rotation has only the other slots"
+            }
+            Self::Field((name, _))
+                if locks.jtag.contains(name) || locks.jtag_soft == Some(*name) =>
+            {
                 "no debugger attaches any more: hard faults are debugged by logs alone"
             }
             Self::Field((name, _)) if *name == locks.download_off => {
@@ -231,9 +307,6 @@ impl Step {
             }
             Self::Field((name, _)) if locks.download_secure == Some(*name) => {
                 "the serial cable only writes flash: nothing can be read, dumped or burnt by it any more"
-            }
-            Self::Field((name, _)) if locks.download_usb.contains(name) => {
-                "the USB port downloads nothing any more"
             }
             Self::Field((name, _)) => field_consequence(name),
         }
@@ -248,7 +321,10 @@ fn field_consequence(name: &str) -> &'static str {
             "the download mode no longer encrypts: plaintext cannot be flashed through it"
         }
         "DISABLE_DL_DECRYPT" => "the download mode no longer reads flash decrypted",
-        "DISABLE_DL_CACHE" | "DIS_DOWNLOAD_ICACHE" | "DIS_DOWNLOAD_DCACHE" | "SPI_DOWNLOAD_MSPI_DIS" => {
+        "DISABLE_DL_CACHE"
+        | "DIS_DOWNLOAD_ICACHE"
+        | "DIS_DOWNLOAD_DCACHE"
+        | "SPI_DOWNLOAD_MSPI_DIS" => {
             "the download mode no longer reads flash through the cache, that is, decrypted"
         }
         "CONSOLE_DEBUG_DISABLE" => "the BASIC interpreter in the ROM is gone",
@@ -272,7 +348,10 @@ pub fn burnt_between(before: &Efuses, after: &Efuses) -> Vec<Step> {
     if before.flash_key_is_protected().is_none() && after.flash_key_is_protected().is_some() {
         steps.push(Step::FlashKey);
     }
-    let digests = before.secure_boot_digests().into_iter().zip(after.secure_boot_digests());
+    let digests = before
+        .secure_boot_digests()
+        .into_iter()
+        .zip(after.secure_boot_digests());
     for (slot, (old, new)) in (0..).zip(digests) {
         if old.is_none() && new.is_some() {
             steps.push(Step::Digest(slot));
@@ -281,7 +360,10 @@ pub fn burnt_between(before: &Efuses, after: &Efuses) -> Vec<Step> {
     let read = |efuses: &Efuses, name| efuses.read(name).unwrap_or(0);
     for field in map.fields {
         let new = read(after, field.name) & !read(before, field.name);
-        let revoked = map.key_revoke.iter().position(|revoke| revoke.name == field.name);
+        let revoked = map
+            .key_revoke
+            .iter()
+            .position(|revoke| revoke.name == field.name);
         let enables = map
             .secure_boot_enable
             .iter()

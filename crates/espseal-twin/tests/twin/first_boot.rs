@@ -405,7 +405,7 @@ fn aggressive_revocation_burns_the_key_in_whose_name_a_signature_was_forged() {
         efuses
             .burn("SECURE_BOOT_AGGRESSIVE_REVOKE", aggressive)
             .unwrap();
-        efuses.enable_secure_boot().unwrap();
+        efuses.enable_secure_boot_v2().unwrap();
         assert_eq!(slot(&device.power_on()), AppSlot::Ota(0));
         // A wrong digest revokes nothing: anybody could do that.
         let good = device.flash().contents()[..0x4000].to_vec();

@@ -140,9 +140,7 @@ impl SecondStage<'_, '_> {
         let first = &chip.locks.first_boot;
         let release = build.mode == EncryptionMode::Release;
         match release {
-            true => self
-                .log
-                .info(TAG, "Disable UART bootloader encryption..."),
+            true => self.log.info(TAG, "Disable UART bootloader encryption..."),
             false => self
                 .log
                 .warning(TAG, "Not disabling UART bootloader encryption"),

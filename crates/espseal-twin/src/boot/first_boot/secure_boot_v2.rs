@@ -11,9 +11,7 @@ use espseal_format::units::{Digest, FlashOffset, SECTOR_SIZE};
 use super::{Halt, burnt};
 use crate::boot::image::{ImageKind, Part, Verified};
 use crate::boot::second_stage::SecondStage;
-use crate::boot::settings::{
-    FirstBoot, FirstBootLocks, FlashEncryptionSupport, SecureBootSupport,
-};
+use crate::boot::settings::{FirstBoot, FirstBootLocks, FlashEncryptionSupport, SecureBootSupport};
 use crate::boot::{BootFailure, signature};
 use crate::efuse::batch::Batch;
 use crate::efuse::{DownloadMode, EfuseError, FlashEncryption, KeyUse};
