@@ -10,6 +10,7 @@
 pub mod admission;
 pub mod authority;
 pub mod blame;
+pub mod bootloader_digest;
 pub mod creation;
 pub mod development_ca;
 pub mod enrolment;
