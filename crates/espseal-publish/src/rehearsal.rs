@@ -1,10 +1,28 @@
-//! The rehearsal that every release goes through before anything of it is published.
+//! Rehearsals on virtual devices.
+//!
+//! Every release goes through one before anything of it is published: [`Rehearsal`]. A maker holds one
+//! with the files of a whole product before anything is burnt: [`report::rehearse`].
+//!
+//! * [`product`], [`keys`], [`evidence`]: what goes in.
+//! * [`report`], [`catalogue`]: what comes out.
+//! * [`images`], [`signer`]: images and keys for where there are no real ones.
 
 use espseal_format::chip::ChipId;
 use espseal_format::metadata::manifest::Manifest;
 
+mod bench;
+pub mod catalogue;
+pub mod evidence;
+pub mod images;
+pub mod keys;
+pub mod product;
+pub mod report;
 mod repository;
+pub mod signer;
+mod tamper;
 mod twin;
+
+pub use bench::BenchError;
 
 pub use twin::TwinRehearsal;
 

@@ -2,6 +2,7 @@
 
 mod demo;
 mod device;
+pub(crate) mod espsecure;
 mod init;
 mod now;
 mod publish;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Root(root::Root),
     Seal(seal::Seal),
     Serve(serve::Serve),
+    Espsecure(espsecure::Espsecure),
 }
 
 impl Command {
@@ -50,6 +52,7 @@ impl Command {
             Self::Root(verb) => verb.run(context),
             Self::Seal(verb) => verb.run(),
             Self::Serve(verb) => verb.run(context),
+            Self::Espsecure(verb) => verb.run(),
         }
     }
 }

@@ -5,7 +5,7 @@ use espseal_format::signature_block::SignatureScheme;
 use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 use espseal_twin::boot::{BootFailure, BootOutcome, BootReport, RunningApp};
 use espseal_twin::device::VirtualDevice;
-use espseal_twin::efuse::{EfuseError, Efuses, Mac};
+use espseal_twin::efuse::{CodingScheme, EfuseError, Efuses, Mac};
 use espseal_twin::factory::{FactoryError, FactoryPlan, Security, StepFailed};
 use espseal_twin::nor::{NorError, NorFlash};
 
@@ -93,7 +93,7 @@ impl<'a> Bench<'a> {
                 Provisioning::FirstBoot => Security::Open,
             },
         }
-        .build()?;
+        .build_on(shipped(product)?)?;
         let mut bench = Self {
             product,
             chip,
@@ -130,11 +130,7 @@ impl<'a> Bench<'a> {
 
     /// The eFuses of a chip out of the box.
     pub(super) fn shipped(&self) -> Result<Efuses, BenchError> {
-        Ok(Efuses::as_shipped(
-            self.product.chip,
-            self.product.revision,
-            MAC,
-        )?)
+        shipped(self.product)
     }
 
     /// Flash and eFuses as they leave the factory.
@@ -167,8 +163,8 @@ impl<'a> Bench<'a> {
 
     /// Label of the partition that the release boots from: the first that holds an app.
     fn app_label(&self) -> Option<String> {
-        let mut partitions = self.product.app_partitions();
-        partitions
+        self.product
+            .app_partitions()
             .map(|entry| entry.label.to_string())
             .find(|label| {
                 let mut contents = self.product.contents.iter();
@@ -198,6 +194,15 @@ impl<'a> Bench<'a> {
         }
         Ok(())
     }
+}
+
+/// The eFuses of the product's chip out of the box.
+fn shipped(product: &Product) -> Result<Efuses, BenchError> {
+    let mut efuses = Efuses::as_shipped(product.chip, product.revision, MAC)?;
+    if product.coding == CodingScheme::ThreeQuarters {
+        efuses.burn("CODING_SCHEME", 1)?;
+    }
+    Ok(efuses)
 }
 
 /// Writes through flash encryption, sector by sector.

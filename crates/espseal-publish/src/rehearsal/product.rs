@@ -1,13 +1,16 @@
 //! What a maker is about to flash and burn.
 
+use std::fmt;
+
 use espseal_crypto::flash_encryption::{FlashCryptConfig, FlashKey};
-use espseal_crypto::secure_boot::v1::BootloaderKey;
 use espseal_format::chip::{Chip, ChipId, chip};
 use espseal_format::partition_table::{Entry, PartitionTable, PartitionType};
 use espseal_format::signature_block::SignatureScheme;
 use espseal_format::units::{Digest, FlashOffset};
 use espseal_twin::boot::{BootloaderSettings, EncryptionMode};
+use espseal_twin::efuse::CodingScheme;
 use espseal_twin::factory::{FlashLock, Locking, SecureBootLock};
+use zeroize::Zeroizing;
 
 /// A product, ready to be flashed: images are signed where they have to be, everything is plain.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub struct Product {
     pub chip: ChipId,
     /// Revision of the silicon, `major * 100 + minor`; `None` for one that is sold.
     pub revision: Option<u16>,
+    /// How Espressif coded the key blocks; ESP32 only.
+    pub coding: CodingScheme,
     /// The second-stage bootloader.
     pub bootloader: Vec<u8>,
     /// How it was built.
@@ -43,15 +48,14 @@ pub struct Content {
     pub bytes: Vec<u8>,
 }
 
-/// Secure boot, as planned.
-#[derive(Debug)]
+/// Secure boot, as planned. Prints without its key.
 pub enum SecureBootPlan {
     /// None.
     Off,
     /// Version 1; ESP32 only.
     V1 {
-        /// Key of the bootloader's digest.
-        key: BootloaderKey,
+        /// Key of the bootloader's digest, as its key file has it.
+        key: Zeroizing<Vec<u8>>,
     },
     /// Version 2.
     V2 {
@@ -60,6 +64,16 @@ pub enum SecureBootPlan {
         /// Digests of one to three keys.
         digests: Vec<Digest>,
     },
+}
+
+impl fmt::Debug for SecureBootPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("Off"),
+            Self::V1 { .. } => f.write_str("V1"),
+            Self::V2 { scheme, .. } => write!(f, "V2({scheme})"),
+        }
+    }
 }
 
 /// Flash encryption, as planned.

@@ -13,7 +13,7 @@ use espseal_agent::platform::Slot;
 use espseal_agent::workspace::Workspace;
 use espseal_crypto::device_key::SoftwareDeviceKey;
 use espseal_crypto::flash_encryption::FlashKey;
-use espseal_format::chip::{ChipId, SchemeId};
+use espseal_format::chip::{ChipId, FlashEncryptionKey, SchemeId};
 use espseal_format::metadata::manifest::{ClassId, VendorId};
 use espseal_format::partition_table::{Entry, PartitionTable, PartitionType, Subtype};
 use espseal_format::signature_block::SignatureScheme;
@@ -31,7 +31,7 @@ use crate::authority::random;
 use crate::files::{self, FileError};
 use crate::image_signing::{ImageKind, sign_image};
 use crate::keys::KeyError;
-use crate::rsa_signer::SecureBootKey;
+use crate::secure_boot_key::SecureBootKey;
 
 /// Smallest and largest flash chip.
 const FLASH_SIZES: [usize; 4] = [2 << 20, 4 << 20, 8 << 20, 16 << 20];
@@ -168,7 +168,7 @@ impl Stage<'_> {
                            bootloader as `bootloader` under [[chip]] in espseal.toml";
             self.failed(step, missing)
         })?;
-        sign_image(&path, &place_holder, ImageKind::Bootloader, &key)
+        sign_image(&path, &place_holder, ImageKind::Bootloader, &[&key])
             .map(|signed| signed.bytes)
             .map_err(|error| self.failed(step, error))
     }
@@ -331,11 +331,11 @@ fn journal(table: &PartitionTable) -> Option<FlashOffset> {
         .map(|entry| entry.offset)
 }
 
-fn draw_flash_key(schemes: &[SchemeId]) -> FlashKey {
+fn draw_flash_key(known: &[FlashEncryptionKey]) -> FlashKey {
     let mut key = [0; 32];
     random().fill_bytes(&mut key);
-    match schemes {
-        [SchemeId::Esp32Aes, ..] => FlashKey::Esp32(key),
+    match known.first().map(|key| key.scheme) {
+        Some(SchemeId::Esp32Aes) => FlashKey::Esp32(key),
         _ => FlashKey::Xts128(key),
     }
 }

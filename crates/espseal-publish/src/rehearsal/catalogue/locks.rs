@@ -13,6 +13,11 @@ pub(super) fn jtag(bench: &Bench<'_>) -> CaseReport {
             "the port is off",
             "JTAG is disabled in eFuse, for ever. Close it last: what is not debugged by then never is",
         ),
+        Jtag::SoftOff => (
+            Status::Finding,
+            "the port is off until software opens it",
+            "JTAG is disabled by SOFT_DIS_JTAG alone: whoever has the HMAC key opens it again",
+        ),
         Jtag::Open => (
             Status::Finding,
             "the debugger attaches",

@@ -46,7 +46,8 @@ fn no_image(bench: &Bench<'_>) -> BenchError {
 /// The scheme of the product; without secure boot, one that its chip knows.
 fn scheme(bench: &Bench<'_>) -> SignatureScheme {
     match (&bench.product.secure_boot, bench.product.settings.secure_boot) {
-        (SecureBootPlan::V2 { scheme, .. }, _) | (_, SecureBootSupport::V2(scheme)) => *scheme,
+        (SecureBootPlan::V2 { scheme, .. }, _) => *scheme,
+        (_, SecureBootSupport::V2(scheme)) => scheme,
         _ => SignatureScheme::Ecdsa(Curve::P256),
     }
 }
