@@ -144,7 +144,10 @@ impl<'a> Bench<'a> {
     }
 
     /// A key that the device does not know, of the product's scheme.
-    pub(super) fn stranger(&self, scheme: SignatureScheme) -> Result<&'a SecureBootKey, BenchError> {
+    pub(super) fn stranger(
+        &self,
+        scheme: SignatureScheme,
+    ) -> Result<&'a SecureBootKey, BenchError> {
         Ok(self.strangers.key(scheme)?)
     }
 
@@ -239,7 +242,10 @@ fn sectors(
     let starts = (at.get()..).step_by(SECTOR_SIZE).map(FlashOffset::new);
     starts.zip(bytes.chunks(SECTOR_SIZE)).map(|(at, part)| {
         let mut sector = [0xFF; SECTOR_SIZE];
-        sector.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
+        sector
+            .iter_mut()
+            .zip(part)
+            .for_each(|(to, from)| *to = *from);
         (at, sector)
     })
 }

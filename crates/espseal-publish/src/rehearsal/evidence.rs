@@ -60,15 +60,25 @@ pub struct Evidence {
 const TEXTS: [(Feature, &[&str]); 9] = [
     (
         Feature::SecureBootV1,
-        &["Generating secure boot digest...", "bootloader secure boot is already enabled"],
+        &[
+            "Generating secure boot digest...",
+            "bootloader secure boot is already enabled",
+        ],
     ),
     (
         Feature::SecureBootV2,
-        &["enabling secure boot v2...", "secure boot v2 is already enabled", "Secure Boot V2 verification failed."],
+        &[
+            "enabling secure boot v2...",
+            "secure boot v2 is already enabled",
+            "Secure Boot V2 verification failed.",
+        ],
     ),
     (
         Feature::FlashEncryption,
-        &["Checking flash encryption...", "flash encryption is enabled (%"],
+        &[
+            "Checking flash encryption...",
+            "flash encryption is enabled (%",
+        ],
     ),
     (
         Feature::FlashEncryptionRelease,
@@ -134,7 +144,10 @@ impl Evidence {
             evidence.replace(Feature::Rollback, Finding::Present(text));
         }
         if evidence.has(Feature::SecureBootV2) {
-            evidence.scheme = match (has("Verifying with RSA-PSS..."), has("Verifying with ECDSA...")) {
+            evidence.scheme = match (
+                has("Verifying with RSA-PSS..."),
+                has("Verifying with ECDSA..."),
+            ) {
                 (true, false) => Some(SignatureScheme::Rsa3072),
                 (false, true) => Some(SignatureScheme::Ecdsa(Curve::P256)),
                 _ => None,

@@ -125,7 +125,10 @@ impl Product {
             secure_boot: match &self.secure_boot {
                 SecureBootPlan::Off => None,
                 SecureBootPlan::V1 { key } => Some(SecureBootLock::V1(key)),
-                SecureBootPlan::V2 { digests, .. } => Some(SecureBootLock::V2(digests)),
+                SecureBootPlan::V2 { scheme, digests } => Some(SecureBootLock::V2 {
+                    scheme: *scheme,
+                    digests,
+                }),
             },
         }
     }

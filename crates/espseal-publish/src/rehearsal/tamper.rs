@@ -16,7 +16,9 @@ pub(super) fn flip_and_repair(image: &[u8]) -> Option<Vec<u8>> {
     let checksum = end.checked_sub(33)?;
     *changed.get_mut(checksum)? ^= 1;
     let digest = Digest::of(changed.get(..checksum.checked_add(1)?)?);
-    changed.get_mut(checksum.checked_add(1)?..end)?.copy_from_slice(&digest.0);
+    changed
+        .get_mut(checksum.checked_add(1)?..end)?
+        .copy_from_slice(&digest.0);
     Some(changed)
 }
 
@@ -27,7 +29,9 @@ pub(super) fn second_block_only(signed: &[u8], first: &[u8; BLOCK_LEN]) -> Optio
     let sector = changed.get_mut(at..)?;
     let own: [u8; BLOCK_LEN] = sector.first_chunk().copied()?;
     sector.get_mut(..BLOCK_LEN)?.copy_from_slice(first);
-    sector.get_mut(BLOCK_LEN..2 * BLOCK_LEN)?.copy_from_slice(&own);
+    sector
+        .get_mut(BLOCK_LEN..2 * BLOCK_LEN)?
+        .copy_from_slice(&own);
     sector.get_mut(2 * BLOCK_LEN..3 * BLOCK_LEN)?.fill(0xFF);
     Some(changed)
 }

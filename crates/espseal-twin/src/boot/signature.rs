@@ -7,10 +7,9 @@
 //! `bootloader_support/src/secure_boot_v2/secure_boot_signatures_bootloader.c`.
 
 use espseal_crypto::secure_boot::{VerifyError, v1, verify_block};
-use espseal_format::chip::SecureBootScheme;
 use espseal_format::secure_boot_v1::AppSignature;
 use espseal_format::signature_block::{
-    BlockError, ImageDigests, MAGIC, SignatureBlock, SignatureScheme, SignatureSector,
+    BlockError, Curve, ImageDigests, MAGIC, SignatureBlock, SignatureScheme, SignatureSector,
 };
 use espseal_format::units::Digest;
 
@@ -27,7 +26,9 @@ pub(crate) struct Trusted {
     /// Secure boot is not burnt yet, nor any digest: an image vouches for itself.
     first_boot: bool,
     /// Schemes that the ROM of this chip verifies.
-    schemes: Vec<SecureBootScheme>,
+    schemes: Vec<SignatureScheme>,
+    /// Digests as the chip compares them; the C2 holds half of one.
+    digest_len: usize,
 }
 
 /// No signature verifies with a trusted key.
@@ -45,12 +46,21 @@ impl Trusted {
             digests,
             blocks: efuses.model().signature_blocks.into(),
             first_boot: !efuses.secure_boot_enabled() && digests == [None; 3],
-            schemes: efuses.rom_schemes(),
+            schemes: schemes(efuses),
+            digest_len: if efuses.keys_share_a_block() { 16 } else { 32 },
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.digests.iter().all(Option::is_none)
+    }
+
+    /// The slot that trusts a key.
+    fn slot_of(&self, key: &Digest) -> Option<usize> {
+        self.digests.iter().position(|burnt| {
+            burnt
+                .is_some_and(|burnt| burnt.0.get(..self.digest_len) == key.0.get(..self.digest_len))
+        })
     }
 
     /// Numbers of the slots in force, as the ROM prints them.
@@ -64,6 +74,22 @@ impl Trusted {
             .collect::<Vec<_>>()
             .join(" ")
     }
+}
+
+/// What the ROM verifies. Once secure boot is on, one eFuse decides between SHA-384 and SHA-256.
+fn schemes(efuses: &Efuses) -> Vec<SignatureScheme> {
+    let p384 = SignatureScheme::Ecdsa(Curve::P384);
+    let all = [
+        SignatureScheme::Rsa3072,
+        SignatureScheme::Ecdsa(Curve::P192),
+        SignatureScheme::Ecdsa(Curve::P256),
+        p384,
+    ];
+    let fits = |scheme: &SignatureScheme| {
+        !efuses.secure_boot_enabled() || (*scheme == p384) == efuses.signs_sha384()
+    };
+    let known = all.into_iter().filter(|scheme| efuses.rom_knows(*scheme));
+    known.filter(fits).collect()
 }
 
 /// Verifies a signature sector for an image with these digests, as a second stage that is built for this
@@ -237,16 +263,13 @@ fn verify_one(
     digests: &ImageDigests,
     trusted: &Trusted,
 ) -> Result<(), BlockRefusal> {
-    let known = match block.scheme() {
-        Some(SignatureScheme::Rsa3072) => trusted.schemes.contains(&SecureBootScheme::V2Rsa),
-        Some(SignatureScheme::Ecdsa(_)) => trusted.schemes.contains(&SecureBootScheme::V2Ecdsa),
-        None => false,
-    };
-    if !known {
+    let known = block
+        .scheme()
+        .filter(|scheme| trusted.schemes.contains(scheme));
+    let (Some(_), Some(key)) = (known, block.key_digest()) else {
         return Err(BlockRefusal::Scheme);
-    }
-    let key = block.key_digest();
-    let slot = trusted.digests.iter().position(|digest| *digest == key);
+    };
+    let slot = trusted.slot_of(&key);
     if slot.is_none() && !trusted.first_boot {
         return Err(BlockRefusal::Untrusted);
     }

@@ -4,8 +4,9 @@
 //! `docs/en/security/secure-boot-v2.rst`.
 
 use espseal_crypto::flash_encryption::FlashKey;
-use espseal_format::chip::SecureBootScheme;
+use espseal_format::chip::{EcdsaCurve, SecureBootScheme};
 use espseal_format::efuse::{KeyPurpose, KeyRole};
+use espseal_format::signature_block::{Curve, SignatureScheme};
 
 use super::{BLOCK_SIZE, EfuseError, Efuses};
 
@@ -84,6 +85,21 @@ impl Efuses {
         schemes
             .filter(|scheme| chip.boots_with(*scheme, revision))
             .collect()
+    }
+
+    /// Whether the ROM of this revision verifies such signatures.
+    #[must_use]
+    pub fn rom_knows(&self, scheme: SignatureScheme) -> bool {
+        let (chip, revision) = (self.model(), self.revision());
+        let curve = match scheme {
+            SignatureScheme::Rsa3072 => return chip.boots_with(SecureBootScheme::V2Rsa, revision),
+            SignatureScheme::Ecdsa(Curve::P192) => EcdsaCurve::P192,
+            SignatureScheme::Ecdsa(Curve::P256) => EcdsaCurve::P256,
+            SignatureScheme::Ecdsa(Curve::P384) => EcdsaCurve::P384,
+        };
+        let mut curves = chip.curves.iter();
+        chip.boots_with(SecureBootScheme::V2Ecdsa, revision)
+            && curves.any(|known| known.curve == curve && known.from_revision <= revision)
     }
 
     /// Whether the ROM verifies the bootloader, by either version of secure boot.

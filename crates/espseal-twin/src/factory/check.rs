@@ -132,7 +132,7 @@ impl FactoryPlan<'_> {
                     self.check_flash_key(flash.key)?;
                 }
                 match locking.secure_boot {
-                    Some(SecureBootLock::V2(digests)) => self.check_digests(digests),
+                    Some(SecureBootLock::V2 { digests, .. }) => self.check_digests(digests),
                     Some(SecureBootLock::V1(_)) | None => Ok(()),
                 }
             }
@@ -166,12 +166,13 @@ impl FactoryPlan<'_> {
         else {
             return Ok(());
         };
-        let schemes = efuses.rom_schemes();
         let (known, version) = match secure_boot {
-            SecureBootLock::V1(_) => (schemes.contains(&SecureBootScheme::V1), "v1"),
-            SecureBootLock::V2(_) => {
-                let v2 = |scheme: &SecureBootScheme| *scheme != SecureBootScheme::V1;
-                (schemes.iter().any(v2), "v2")
+            SecureBootLock::V1(_) => {
+                let v1 = efuses.rom_schemes().contains(&SecureBootScheme::V1);
+                (v1, "v1".into())
+            }
+            SecureBootLock::V2 { scheme, .. } => {
+                (efuses.rom_knows(*scheme), format!("v2 with {scheme}"))
             }
         };
         match known {
@@ -179,7 +180,7 @@ impl FactoryPlan<'_> {
             false => Err(FactoryError::NoSecureBoot {
                 chip: self.chip,
                 revision: efuses.revision(),
-                version,
+                version: version.into(),
             }),
         }
     }

@@ -137,7 +137,7 @@ pub enum FactoryError {
         /// Revision of the silicon.
         revision: u16,
         /// The version asked for.
-        version: &'static str,
+        version: Box<str>,
     },
     /// A burn fails.
     #[error(transparent)]

@@ -11,6 +11,7 @@ use core::fmt;
 use espseal_crypto::flash_encryption::{FlashCryptConfig, FlashKey};
 use espseal_format::chip::{Burn, Chip, SecureBootScheme};
 use espseal_format::efuse::KeyRole;
+use espseal_format::signature_block::{Curve, SignatureScheme};
 use espseal_format::units::Digest;
 use zeroize::Zeroizing;
 
@@ -42,15 +43,20 @@ pub struct FlashLock<'a> {
 pub enum SecureBootLock<'a> {
     /// Version 1: the key of the bootloader's digest, as its key file has it.
     V1(&'a [u8]),
-    /// Version 2: digests of the keys, slot by slot.
-    V2(&'a [Digest]),
+    /// Version 2.
+    V2 {
+        /// How images are signed.
+        scheme: SignatureScheme,
+        /// Digests of the keys, slot by slot.
+        digests: &'a [Digest],
+    },
 }
 
 impl fmt::Debug for SecureBootLock<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::V1(_) => "V1",
-            Self::V2(_) => "V2",
+            Self::V2 { .. } => "V2",
         })
     }
 }
@@ -118,10 +124,20 @@ impl Locking<'_> {
         if let Some(secure_boot) = self.secure_boot {
             match secure_boot {
                 SecureBootLock::V1(_) => steps.push(Step::BootloaderKey),
-                SecureBootLock::V2(_) if shared && self.flash_encryption.is_some() => {}
-                SecureBootLock::V2(digests) => {
+                SecureBootLock::V2 { .. } if shared && self.flash_encryption.is_some() => {}
+                SecureBootLock::V2 { digests, .. } => {
                     steps.extend((0..).zip(digests).map(|(slot, _)| Step::Digest(slot)));
                 }
+            }
+            if let (
+                SecureBootLock::V2 {
+                    scheme: SignatureScheme::Ecdsa(Curve::P384),
+                    ..
+                },
+                Some(field),
+            ) = (secure_boot, chip.efuse.secure_boot_sha384)
+            {
+                steps.push(Step::Field((field.name, 1)));
             }
             steps.push(Step::EnableSecureBoot);
             let burns = match release {
@@ -145,7 +161,7 @@ impl Locking<'_> {
         } else if self.secure_boot.is_some() {
             steps.push(Step::WriteProtect(chip.efuse.rd_dis.name));
         }
-        if let Some(SecureBootLock::V2(digests)) = self.secure_boot {
+        if let Some(SecureBootLock::V2 { digests, .. }) = self.secure_boot {
             let unused = (0..chip.digest_slots).skip(digests.len());
             let revocable = unused.filter(|slot| usize::from(*slot) < chip.efuse.key_revoke.len());
             steps.extend(revocable.map(Step::Revoke));
@@ -218,7 +234,7 @@ impl Locking<'_> {
         let bytes = match (usage, self.secure_boot) {
             (KeyUse::FlashEncryption, _) => efuses.flash_key_file(self.flash_encryption?.key),
             (KeyUse::SecureBootV1, Some(SecureBootLock::V1(key))) => key,
-            (KeyUse::SecureBootDigest(slot), Some(SecureBootLock::V2(digests))) => {
+            (KeyUse::SecureBootDigest(slot), Some(SecureBootLock::V2 { digests, .. })) => {
                 &digests.get(usize::from(slot))?.0
             }
             _ => return None,

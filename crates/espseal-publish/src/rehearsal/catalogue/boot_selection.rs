@@ -25,7 +25,10 @@ fn two_slots(bench: &Bench<'_>) -> Result<Option<TwoSlots>, BenchError> {
     else {
         return Ok(None);
     };
-    if [first, second].iter().any(|slot| (slot.size as usize) < app.len()) {
+    if [first, second]
+        .iter()
+        .any(|slot| (slot.size as usize) < app.len())
+    {
         return Ok(None);
     }
     let mut device = bench.device()?;
@@ -41,7 +44,8 @@ fn two_slots(bench: &Bench<'_>) -> Result<Option<TwoSlots>, BenchError> {
     }))
 }
 
-const NO_SLOTS: &str = "the table has no otadata with two app slots that hold this app: there is nothing to select";
+const NO_SLOTS: &str =
+    "the table has no otadata with two app slots that hold this app: there is nothing to select";
 
 /// Power fails while an update selects the second slot.
 pub(super) fn torn_otadata(bench: &Bench<'_>) -> Result<CaseReport, BenchError> {
@@ -50,7 +54,8 @@ pub(super) fn torn_otadata(bench: &Bench<'_>) -> Result<CaseReport, BenchError> 
         return Ok(case.does_not_apply(NO_SLOTS));
     };
     let flash = start.device.flash().contents().to_vec();
-    let tears = [0, 1, 4, 24, 28, 31, 32, 2048].map(|count| Moment::Inside(Tear::AfterBytes(count)));
+    let tears =
+        [0, 1, 4, 24, 28, 31, 32, 2048].map(|count| Moment::Inside(Tear::AfterBytes(count)));
     let moments = [Moment::Before, Moment::After].into_iter().chain(tears);
     let mut booted = [0; 2];
     let mut tried = 0;
@@ -78,11 +83,19 @@ pub(super) fn torn_otadata(bench: &Bench<'_>) -> Result<CaseReport, BenchError> 
     let whole = old + new == tried && old > 0;
     Ok(CaseReport {
         case,
-        status: if whole { Status::Harmless } else { Status::Surprise },
-        done: format!("power cut at {tried} places while otadata is rewritten to select ota_1").into(),
+        status: if whole {
+            Status::Harmless
+        } else {
+            Status::Surprise
+        },
+        done: format!("power cut at {tried} places while otadata is rewritten to select ota_1")
+            .into(),
         device: format!("boots the old app {old} times, the new one {new} times").into(),
         reason: match whole {
-            true => "the entry of the running app is never touched, and a torn entry does not count".into(),
+            true => {
+                "the entry of the running app is never touched, and a torn entry does not count"
+                    .into()
+            }
             false => "some cut leaves nothing that boots".into(),
         },
     })
@@ -98,11 +111,7 @@ pub(super) fn plaintext_otadata(bench: &Bench<'_>) -> Result<CaseReport, BenchEr
         return Ok(case.does_not_apply(NO_SLOTS));
     };
     let at = start.otadata;
-    write_raw(
-        &mut start.device,
-        next_sector(at),
-        &entry(2, OtaState::New),
-    )?;
+    write_raw(&mut start.device, next_sector(at), &entry(2, OtaState::New))?;
     let report = start.device.power_on();
     let done = "an entry that selects ota_1, written as plaintext";
     Ok(match report.running().map(|app| app.slot) {
@@ -111,9 +120,10 @@ pub(super) fn plaintext_otadata(bench: &Bench<'_>) -> Result<CaseReport, BenchEr
             status: Status::Refused,
             done: done.into(),
             device: "ignores the entry and boots ota_0".into(),
-            reason: "the bootloader reads otadata decrypted: plaintext turns into noise and the update \
+            reason:
+                "the bootloader reads otadata decrypted: plaintext turns into noise and the update \
                      is silently not taken. Write otadata through flash encryption"
-                .into(),
+                    .into(),
         },
         _ => judge(
             case,
@@ -141,14 +151,19 @@ pub(super) fn old_security_version(
     let mut device = bench.device()?;
     let newer = espseal_format::units::SecurityVersion::new(own.saturating_add(1));
     if device.efuses_mut().raise_secure_version(newer).is_err() {
-        return Ok(case.does_not_apply("the app has the highest secure version that eFuses can hold"));
+        return Ok(
+            case.does_not_apply("the app has the highest secure version that eFuses can hold")
+        );
     }
     bench.install_alone(&mut device, running, app)?;
     let report = device.power_on();
     let guard = match bench.product.settings.anti_rollback {
         AntiRollback::Enabled => Guard::Stops {
             because: "the app's secure version is below the one in eFuse",
-            words: &["Secure version (from eFuse) =", "No bootable app partitions"],
+            words: &[
+                "Secure version (from eFuse) =",
+                "No bootable app partitions",
+            ],
         },
         AntiRollback::Disabled => Guard::Absent(
             "this bootloader has no anti-rollback: every release that was ever signed still boots, \

@@ -3,7 +3,7 @@
 use espseal_crypto::flash_encryption::{FlashCipher, FlashCryptConfig, FlashKey};
 use espseal_format::chip::SchemeId;
 use espseal_format::units::{FlashOffset, SECTOR_SIZE};
-use espseal_twin::boot::RunningApp;
+use espseal_twin::boot::{AntiRollback, RunningApp};
 use espseal_twin::factory::{FlashLock, Locking};
 use rand_core::Rng as _;
 
@@ -13,8 +13,14 @@ use crate::rehearsal::bench::{Bench, BenchError, write_raw};
 use crate::rehearsal::product::FlashEncryptionPlan;
 
 const OFF: &str = "flash encryption is off";
-/// What the bootloader says of noise.
-const NOISE: &[&str] = &["has invalid magic byte (nothing flashed here?)"];
+/// What the bootloader says of noise: with anti-rollback it looks for the secure version first.
+const fn noise(bench: &Bench<'_>) -> &'static [&'static str] {
+    match bench.product.settings.anti_rollback {
+        AntiRollback::Enabled => &["Failed to get partition description 261"],
+        AntiRollback::Disabled => &["has invalid magic byte (nothing flashed here?)"],
+    }
+}
+
 /// What the ROM says of noise.
 const ROM_NOISE: &[&str] = &["invalid header: 0x"];
 
@@ -45,12 +51,15 @@ pub(super) fn other_slots_address(
         ),
         false => Guard::Stops {
             because: "the address is part of the encryption: an encrypted image fits one place in flash",
-            words: NOISE,
+            words: noise(bench),
         },
     };
     Ok(judge(
         case,
-        format!("the app encrypted for {other}, written to {}", running.offset),
+        format!(
+            "the app encrypted for {other}, written to {}",
+            running.offset
+        ),
         &device.power_on(),
         guard,
     ))
@@ -74,7 +83,7 @@ pub(super) fn plaintext(bench: &Bench<'_>, running: RunningApp) -> Result<CaseRe
         &device.power_on(),
         Guard::Stops {
             because: "what is read through the cache is decrypted, whatever it is: plaintext turns into noise",
-            words: NOISE,
+            words: noise(bench),
         },
     ))
 }
@@ -148,10 +157,50 @@ fn encrypted(cipher: &FlashCipher, at: FlashOffset, plain: &[u8]) -> Vec<u8> {
 fn draw(bench: &Bench<'_>) -> FlashKey {
     let mut key = [0; 64];
     random().fill_bytes(&mut key);
-    let [low @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = key;
+    let [
+        low @ ..,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+    ] = key;
     match &bench.product.flash_encryption {
-        FlashEncryptionPlan::On { key: FlashKey::Xts256(_), .. } => FlashKey::Xts256(key),
-        FlashEncryptionPlan::On { key: FlashKey::Esp32(_), .. } => FlashKey::Esp32(low),
+        FlashEncryptionPlan::On {
+            key: FlashKey::Xts256(_),
+            ..
+        } => FlashKey::Xts256(key),
+        FlashEncryptionPlan::On {
+            key: FlashKey::Esp32(_),
+            ..
+        } => FlashKey::Esp32(low),
         _ if bench.chip.encrypts_with(SchemeId::Esp32Aes) => FlashKey::Esp32(low),
         _ => FlashKey::Xts128(low),
     }

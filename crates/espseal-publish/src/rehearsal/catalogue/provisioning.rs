@@ -10,14 +10,17 @@ use crate::rehearsal::product::SecureBootPlan;
 /// A digest of zeros, as a failed script burns it.
 pub(super) fn zero_digest(bench: &Bench<'_>) -> Result<CaseReport, BenchError> {
     let case = Case::ZeroDigest;
-    let SecureBootPlan::V2 { digests, .. } = &bench.product.secure_boot else {
+    let SecureBootPlan::V2 { scheme, digests } = &bench.product.secure_boot else {
         return Ok(case.does_not_apply("without secure boot v2 no digest is burnt"));
     };
     let zeros = vec![Digest([0; 32]); digests.len()];
     // After a first boot, the flash is encrypted with the key that the bootloader drew.
     let key = bench.finished().1.flash_key();
     let mut locking = bench.product.locking();
-    locking.secure_boot = Some(SecureBootLock::V2(&zeros));
+    locking.secure_boot = Some(SecureBootLock::V2 {
+        scheme: *scheme,
+        digests: &zeros,
+    });
     if let (Some(flash), Some(key)) = (&mut locking.flash_encryption, &key) {
         flash.key = key;
     }
@@ -50,10 +53,16 @@ pub(super) fn read_protection_too_late(bench: &Bench<'_>) -> Result<CaseReport, 
     let locking = bench.product.locking();
     let guard = Step::WriteProtect(bench.chip.efuse.rd_dis.name);
     let mut steps = vec![guard];
-    steps.extend(locking.steps(bench.chip).into_iter().filter(|step| *step != guard));
+    steps.extend(
+        locking
+            .steps(bench.chip)
+            .into_iter()
+            .filter(|step| *step != guard),
+    );
     let mut efuses = bench.shipped()?;
     let result = locking.carry_out(&steps, &mut efuses);
-    let done = "read protection locked before the flash key was burnt, as enabling secure boot first does";
+    let done =
+        "read protection locked before the flash key was burnt, as enabling secure boot first does";
     let protected = efuses.flash_key_is_protected();
     Ok(match (result, protected) {
         (Err(failed), Some(false) | None) => CaseReport {
@@ -61,9 +70,10 @@ pub(super) fn read_protection_too_late(bench: &Bench<'_>) -> Result<CaseReport, 
             status: Status::Refused,
             done: done.into(),
             device: failed.to_string().into(),
-            reason: "the key would stay readable by any software for ever. espseal burns the flash key \
+            reason:
+                "the key would stay readable by any software for ever. espseal burns the flash key \
                      first; a chip where secure boot came first cannot be mended"
-                .into(),
+                    .into(),
         },
         (result, protected) => CaseReport {
             case,

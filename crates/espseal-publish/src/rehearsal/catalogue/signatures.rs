@@ -7,16 +7,18 @@ use super::{Case, CaseReport, Guard, Status, judge};
 use crate::rehearsal::bench::{Bench, BenchError};
 use crate::rehearsal::product::SecureBootPlan;
 use crate::rehearsal::signer::{append_sector, append_v1, bare_image, padded};
-use crate::secure_boot_key::ImageSigner as _;
 use crate::rehearsal::tamper;
+use crate::secure_boot_key::ImageSigner as _;
 
 const NO_SECURE_BOOT: &str = "secure boot is off: this device runs anybody's app";
-const NOT_COMPILED_IN: &str =
-    "the ROM verifies the bootloader, but this bootloader has no secure boot compiled in and verifies no app";
+const NOT_COMPILED_IN: &str = "the ROM verifies the bootloader, but this bootloader has no secure boot compiled in and verifies no app";
 
 /// What a bootloader does about an app whose signature does not count.
 fn guard(bench: &Bench<'_>, because: &'static str, v2: &'static [&'static str]) -> Guard {
-    match (&bench.product.secure_boot, bench.product.settings.secure_boot) {
+    match (
+        &bench.product.secure_boot,
+        bench.product.settings.secure_boot,
+    ) {
         (SecureBootPlan::Off, SecureBootSupport::Absent) => Guard::Absent(NO_SECURE_BOOT),
         (_, SecureBootSupport::Absent) => Guard::Absent(NOT_COMPILED_IN),
         (_, SecureBootSupport::V1 { .. }) => Guard::Stops {
@@ -39,13 +41,19 @@ fn unsigned<'a>(bench: &Bench<'a>) -> Result<&'a [u8], BenchError> {
 fn no_image(bench: &Bench<'_>) -> BenchError {
     let label = bench.product.app_partitions().next();
     BenchError::Image {
-        label: label.map_or_else(|| "no app partition".into(), |entry| entry.label.to_string()),
+        label: label.map_or_else(
+            || "no app partition".into(),
+            |entry| entry.label.to_string(),
+        ),
     }
 }
 
 /// The scheme of the product; without secure boot, one that its chip knows.
 fn scheme(bench: &Bench<'_>) -> SignatureScheme {
-    match (&bench.product.secure_boot, bench.product.settings.secure_boot) {
+    match (
+        &bench.product.secure_boot,
+        bench.product.settings.secure_boot,
+    ) {
         (SecureBootPlan::V2 { scheme, .. }, _) => *scheme,
         (_, SecureBootSupport::V2(scheme)) => scheme,
         _ => SignatureScheme::Ecdsa(Curve::P256),
@@ -65,12 +73,19 @@ pub(super) fn wrong_signer(
     };
     let mut device = bench.device()?;
     bench.install_alone(&mut device, running, &signed)?;
-    let words = &["Sig block 0 signed with untrusted key", "image valid, signature bad"];
+    let words = &[
+        "Sig block 0 signed with untrusted key",
+        "image valid, signature bad",
+    ];
     Ok(judge(
         Case::WrongSigner,
         "the same app, signed with a key that the device does not know",
         &device.power_on(),
-        guard(bench, "the digest of the signing key is not burnt in eFuse", words),
+        guard(
+            bench,
+            "the digest of the signing key is not burnt in eFuse",
+            words,
+        ),
     ))
 }
 
@@ -83,12 +98,19 @@ pub(super) fn flipped_byte(
     let changed = tamper::flip_and_repair(app).ok_or_else(|| no_image(bench))?;
     let mut device = bench.device()?;
     bench.install_alone(&mut device, running, &changed)?;
-    let words = &["Sig block 0 invalid: Image digest does not match", "image valid, signature bad"];
+    let words = &[
+        "Sig block 0 invalid: Image digest does not match",
+        "image valid, signature bad",
+    ];
     Ok(judge(
         Case::FlippedByte,
         "one bit of the app flipped, checksum and SHA-256 made right again",
         &device.power_on(),
-        guard(bench, "the signature covers every byte; the hash alone protects nothing", words),
+        guard(
+            bench,
+            "the signature covers every byte; the hash alone protects nothing",
+            words,
+        ),
     ))
 }
 
@@ -106,7 +128,9 @@ pub(super) fn second_block_only(
     };
     let app = bench.app().ok_or_else(|| no_image(bench))?;
     let image = tamper::signed_part(app).ok_or_else(|| no_image(bench))?;
-    let first = bench.stranger(scheme)?.sign_block(&ImageDigests::of(image))?;
+    let first = bench
+        .stranger(scheme)?
+        .sign_block(&ImageDigests::of(image))?;
     let moved = tamper::second_block_only(app, &first).ok_or_else(|| no_image(bench))?;
     let mut device = bench.device()?;
     bench.install_alone(&mut device, running, &moved)?;
