@@ -103,9 +103,13 @@ macro_rules! from_blamed {
 }
 
 from_blamed!(
+    espseal_publish::app_signature::AppSignatureRefused,
     espseal_publish::authority::AuthorityError,
     espseal_publish::bootloader_digest::BootloaderDigestError,
     espseal_publish::creation::CreationError,
+    espseal_publish::data_signing::DataError,
+    espseal_publish::data_signing::SignedDataError,
+    espseal_publish::debug_certificate::DeviceError,
     espseal_publish::enrolment::EnrolmentError,
     espseal_publish::image_signing::SignError,
     espseal_publish::keys::KeyError,

@@ -9,13 +9,23 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use espseal_publish::data_signing::Padding;
 
 use crate::cli::{Global, Outcome};
 
+mod digest_private_key;
+mod digest_sdc_public_key;
 mod digest_secure_bootloader;
+mod extract_public_key;
 mod file;
 mod generate_flash_encryption_key;
+mod generate_sdc_certificate;
+mod generate_signing_key;
+mod key_digest;
+mod sign_data;
+mod signature_info_v2;
+mod verify_signature;
 
 /// Takes the commands and flags of espsecure and writes the same files.
 #[derive(Debug, clap::Args)]
@@ -38,20 +48,68 @@ pub(crate) struct Espsecure {
 /// One of espsecure's commands.
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(alias = "digest_private_key")]
+    DigestPrivateKey(digest_private_key::DigestPrivateKey),
+    /// Old name of digest-sbv2-public-key.
+    #[command(alias = "digest_rsa_public_key")]
+    DigestRsaPublicKey(key_digest::KeyDigest),
+    #[command(alias = "digest_sbv2_public_key")]
+    DigestSbv2PublicKey(key_digest::KeyDigest),
+    #[command(alias = "digest_sdc_public_key")]
+    DigestSdcPublicKey(digest_sdc_public_key::DigestSdcPublicKey),
     #[command(alias = "digest_secure_bootloader")]
     DigestSecureBootloader(digest_secure_bootloader::DigestSecureBootloader),
+    #[command(alias = "extract_public_key")]
+    ExtractPublicKey(extract_public_key::ExtractPublicKey),
     #[command(alias = "generate_flash_encryption_key")]
     GenerateFlashEncryptionKey(generate_flash_encryption_key::GenerateFlashEncryptionKey),
+    #[command(alias = "generate_sdc_certificate")]
+    GenerateSdcCertificate(generate_sdc_certificate::GenerateSdcCertificate),
+    #[command(alias = "generate_signing_key")]
+    GenerateSigningKey(generate_signing_key::GenerateSigningKey),
+    #[command(alias = "sign_data")]
+    SignData(sign_data::SignData),
+    #[command(alias = "signature_info_v2")]
+    SignatureInfoV2(signature_info_v2::SignatureInfoV2),
+    #[command(alias = "verify_signature")]
+    VerifySignature(verify_signature::VerifySignature),
 }
 
 impl Espsecure {
     /// Runs the command.
     pub(super) fn run(self) -> Outcome {
         let outcome = match self.command {
+            Command::DigestPrivateKey(command) => command.run(),
+            Command::DigestRsaPublicKey(command) => command.run(),
+            Command::DigestSbv2PublicKey(command) => command.run(),
+            Command::DigestSdcPublicKey(command) => command.run(),
             Command::DigestSecureBootloader(command) => command.run(),
+            Command::ExtractPublicKey(command) => command.run(),
             Command::GenerateFlashEncryptionKey(command) => command.run(),
+            Command::GenerateSdcCertificate(command) => command.run(),
+            Command::GenerateSigningKey(command) => command.run(),
+            Command::SignData(command) => command.run(),
+            Command::SignatureInfoV2(command) => command.run(),
+            Command::VerifySignature(command) => command.run(),
         };
         outcome.map_err(crate::failure::Failure::into_espsecure)
+    }
+}
+
+/// Version of secure boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Version {
+    #[value(name = "1")]
+    V1,
+    #[value(name = "2")]
+    V2,
+}
+
+/// What `--skip-padding` asks for.
+const fn padding(skip: bool) -> Padding {
+    match skip {
+        true => Padding::None,
+        false => Padding::ToSector,
     }
 }
 

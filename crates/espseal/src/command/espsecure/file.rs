@@ -35,7 +35,8 @@ impl Input {
         Ok(bytes)
     }
 
-    fn is_standard_input(&self) -> bool {
+    /// Whether it is `-`.
+    pub(super) fn is_standard_input(&self) -> bool {
         self.0 == Path::new("-")
     }
 
