@@ -6,13 +6,12 @@
 //! * [`lifecycle`]: boot, update, restart, confirm.
 //! * [`factory`]: what a factory writes and burns.
 //! * [`boot`]: what boots, and why.
-//! * [`power`], [`nor`], [`efuse`], [`bus`], [`chip`]: the hardware.
+//! * [`power`], [`nor`], [`efuse`], [`bus`]: the hardware.
 //! * [`folder`], [`https`], [`recording`]: the agent's network.
 //! * [`idf`]: the same hardware under unmodified ESP-IDF.
 
 pub mod boot;
 pub mod bus;
-pub mod chip;
 pub mod device;
 pub mod efuse;
 pub mod factory;
