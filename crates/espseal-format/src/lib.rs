@@ -7,6 +7,7 @@
 
 pub mod app_desc;
 pub mod body;
+pub mod bootloader_desc;
 pub mod cbor;
 pub mod chip;
 pub mod cohort;

@@ -4,8 +4,8 @@ use sha2::{Digest as _, Sha256};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{
-    CHECKSUM_SEED, HASH_LEN, ImageError, ImageHeader, ImageLayout, MAGIC, MAX_SEGMENT_LEN,
-    MAX_SEGMENTS, Segment, SegmentHeader,
+    CHECKSUM_SEED, Compared, HASH_LEN, ImageError, ImageHeader, ImageLayout, MAGIC,
+    MAX_SEGMENT_LEN, MAX_SEGMENTS, Segment, SegmentHeader, Survey,
 };
 use crate::read::{PastEnd, ReadAt, SliceReader, for_each_piece};
 use crate::units::{Digest, SECTOR_SIZE};
@@ -24,7 +24,35 @@ impl ImageLayout {
         reader: &mut R,
         scratch: &mut [u8],
     ) -> Result<Self, ImageError<R::Error>> {
+        Ok(Survey::walk(reader, scratch, OnMismatch::Refuse)?.layout)
+    }
+
+    /// Walks an image in memory.
+    ///
+    /// # Errors
+    /// What is wrong with the image and where.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ImageError<PastEnd>> {
+        Self::walk(&mut SliceReader::new(bytes), &mut [0; 512])
+    }
+}
+
+impl Survey {
+    /// Reads an image in memory whose structure holds, whatever its checksum and hash say.
+    ///
+    /// # Errors
+    /// What is wrong with the structure and where.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ImageError<PastEnd>> {
+        let mut reader = SliceReader::new(bytes);
+        Self::walk(&mut reader, &mut [0; 4096], OnMismatch::Note)
+    }
+
+    fn walk<R: ReadAt>(
+        reader: &mut R,
+        scratch: &mut [u8],
+        on_mismatch: OnMismatch,
+    ) -> Result<Self, ImageError<R::Error>> {
         let mut walk = Walk {
+            on_mismatch,
             reader,
             offset: 0,
             hasher: Sha256::new(),
@@ -47,21 +75,23 @@ impl ImageLayout {
             // Cannot overflow: the count was checked above.
             let _ = segments.push(segment);
         }
-        let checksum_offset = walk.checksum()?;
-        walk.finish(header, segments, checksum_offset)
+        let checksum = walk.checksum()?;
+        walk.finish(header, segments, checksum)
     }
+}
 
-    /// Walks an image in memory.
-    ///
-    /// # Errors
-    /// What is wrong with the image and where.
-    pub fn parse(bytes: &[u8]) -> Result<Self, ImageError<PastEnd>> {
-        Self::walk(&mut SliceReader::new(bytes), &mut [0; 512])
-    }
+/// What a walk does when a checksum or hash is not what it should be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnMismatch {
+    /// It ends there.
+    Refuse,
+    /// It goes on.
+    Note,
 }
 
 /// State of a walk: everything before `offset` has been read and hashed.
 struct Walk<'r, R> {
+    on_mismatch: OnMismatch,
     reader: &'r mut R,
     offset: u32,
     hasher: Sha256,
@@ -108,20 +138,24 @@ impl<R: ReadAt> Walk<'_, R> {
         })
     }
 
-    /// Reads the block that ends in the checksum; returns the checksum's offset.
-    fn checksum(&mut self) -> Result<u32, ImageError<R::Error>> {
+    /// Reads the block that ends in the checksum.
+    fn checksum(&mut self) -> Result<Compared<u8>, ImageError<R::Error>> {
         let mut block = [0; 16];
         let length = usize::try_from(16_u32.saturating_sub(self.offset % 16)).unwrap_or(16);
         let block = block.get_mut(..length).unwrap_or_default();
         self.advance("checksum", block)?;
         self.hasher.update(&*block);
-        let offset = self.offset.saturating_sub(1);
-        match block.last() {
-            Some(stored) if *stored == self.checksum => Ok(offset),
-            stored => Err(ImageError::Checksum {
-                offset,
-                computed: self.checksum,
-                stored: stored.copied().unwrap_or(0),
+        let checksum = Compared {
+            offset: self.offset.saturating_sub(1),
+            stored: block.last().copied().unwrap_or(0),
+            computed: self.checksum,
+        };
+        match checksum.holds() || self.on_mismatch == OnMismatch::Note {
+            true => Ok(checksum),
+            false => Err(ImageError::Checksum {
+                offset: checksum.offset,
+                computed: checksum.computed,
+                stored: checksum.stored,
             }),
         }
     }
@@ -131,31 +165,42 @@ impl<R: ReadAt> Walk<'_, R> {
         mut self,
         header: ImageHeader,
         segments: heapless::Vec<Segment, MAX_SEGMENTS>,
-        checksum_offset: u32,
-    ) -> Result<ImageLayout, ImageError<R::Error>> {
+        checksum: Compared<u8>,
+    ) -> Result<Survey, ImageError<R::Error>> {
         let computed = Digest(core::mem::take(&mut self.hasher).finalize().into());
-        let hash_offset = header.has_hash().then_some(self.offset);
-        if let Some(offset) = hash_offset {
+        let mut hash = None;
+        if header.has_hash() {
+            let offset = self.offset;
             let mut stored = [0; HASH_LEN];
             self.advance("appended SHA-256", &mut stored)?;
             let stored = Digest(stored);
-            if stored != computed {
+            if stored != computed && self.on_mismatch == OnMismatch::Refuse {
                 return Err(ImageError::Hash {
                     offset,
                     computed,
                     stored,
                 });
             }
+            hash = Some(Compared {
+                offset,
+                stored,
+                computed,
+            });
         }
         let signed_len = super::padding::round_up(self.offset, SECTOR_SIZE).unwrap_or(u32::MAX);
-        Ok(ImageLayout {
+        let layout = ImageLayout {
             header,
             segments,
-            checksum_offset,
-            hash_offset,
+            checksum_offset: checksum.offset,
+            hash_offset: hash.map(|hash| hash.offset),
             image_len: self.offset,
             signed_len,
             content_digest: computed,
+        };
+        Ok(Survey {
+            layout,
+            checksum,
+            hash,
         })
     }
 
