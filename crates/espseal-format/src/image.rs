@@ -31,6 +31,7 @@ pub use error::{ImageError, MappingError, PaddingError};
 pub use flash_mode::{FlashFrequency, FlashMode};
 pub use memory::{Memory, memories};
 pub use padding::{app_padding, pad_to_sector, secure_pad_v2, set_flash_size};
+pub use walk::measure;
 
 /// First byte of every image.
 pub const MAGIC: u8 = 0xE9;

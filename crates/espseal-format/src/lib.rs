@@ -18,6 +18,7 @@ pub mod enc_img;
 pub mod image;
 pub mod journal;
 pub mod metadata;
+pub mod nvs;
 pub mod otadata;
 pub mod partition_table;
 pub mod read;

@@ -36,6 +36,32 @@ impl ImageLayout {
     }
 }
 
+/// Returns how long an image with its checksum and appended hash is, by its headers alone.
+///
+/// For whoever has to know how much to read or decrypt before a walk.
+///
+/// # Errors
+/// [`ImageError::Read`] when `reader` fails, else what is wrong with the headers and where.
+pub fn measure<R: ReadAt>(reader: &mut R) -> Result<u32, ImageError<R::Error>> {
+    let mut walk = Walk {
+        on_mismatch: OnMismatch::Note,
+        reader,
+        offset: 0,
+        hasher: Sha256::new(),
+        checksum: CHECKSUM_SEED,
+    };
+    let header = walk.header()?;
+    for index in 0..header.segment_count {
+        walk.segment_header(index)?;
+    }
+    let rest = 16_u32.saturating_sub(walk.offset % 16);
+    walk.offset = walk.end_of("checksum", rest)?;
+    match header.has_hash() {
+        true => walk.end_of("appended SHA-256", 32),
+        false => Ok(walk.offset),
+    }
+}
+
 impl Survey {
     /// Reads an image in memory whose structure holds, whatever its checksum and hash say.
     ///
@@ -58,17 +84,7 @@ impl Survey {
             hasher: Sha256::new(),
             checksum: CHECKSUM_SEED,
         };
-        let header: ImageHeader = walk.take("header")?;
-        if header.magic != MAGIC {
-            return Err(ImageError::Magic {
-                found: header.magic,
-            });
-        }
-        if usize::from(header.segment_count) > MAX_SEGMENTS {
-            return Err(ImageError::SegmentCount {
-                found: header.segment_count,
-            });
-        }
+        let header = walk.header()?;
         let mut segments = heapless::Vec::new();
         for index in 0..header.segment_count {
             let segment = walk.segment(index, scratch)?;
@@ -99,6 +115,22 @@ struct Walk<'r, R> {
 }
 
 impl<R: ReadAt> Walk<'_, R> {
+    /// Reads the header.
+    fn header(&mut self) -> Result<ImageHeader, ImageError<R::Error>> {
+        let header: ImageHeader = self.take("header")?;
+        if header.magic != MAGIC {
+            return Err(ImageError::Magic {
+                found: header.magic,
+            });
+        }
+        if usize::from(header.segment_count) > MAX_SEGMENTS {
+            return Err(ImageError::SegmentCount {
+                found: header.segment_count,
+            });
+        }
+        Ok(header)
+    }
+
     /// Reads and hashes the next wire struct.
     fn take<T: FromBytes + IntoBytes + Immutable>(
         &mut self,
@@ -113,6 +145,24 @@ impl<R: ReadAt> Walk<'_, R> {
 
     /// Reads a segment's header and data.
     fn segment(&mut self, index: u8, scratch: &mut [u8]) -> Result<Segment, ImageError<R::Error>> {
+        let segment = self.segment_header(index)?;
+        let (hasher, checksum) = (&mut self.hasher, &mut self.checksum);
+        for_each_piece(
+            self.reader,
+            segment.data_offset,
+            segment.data_len,
+            scratch,
+            |piece| {
+                hasher.update(piece);
+                *checksum = piece.iter().fold(*checksum, |sum, byte| sum ^ byte);
+            },
+        )
+        .map_err(ImageError::Read)?;
+        Ok(segment)
+    }
+
+    /// Reads a segment's header and moves behind its data.
+    fn segment_header(&mut self, index: u8) -> Result<Segment, ImageError<R::Error>> {
         let header_offset = self.offset;
         let header: SegmentHeader = self.take("segment header")?;
         let data_len = header.data_len.get();
@@ -125,12 +175,6 @@ impl<R: ReadAt> Walk<'_, R> {
         }
         let data_offset = self.offset;
         self.offset = self.end_of("segment data", data_len)?;
-        let (hasher, checksum) = (&mut self.hasher, &mut self.checksum);
-        for_each_piece(self.reader, data_offset, data_len, scratch, |piece| {
-            hasher.update(piece);
-            *checksum = piece.iter().fold(*checksum, |sum, byte| sum ^ byte);
-        })
-        .map_err(ImageError::Read)?;
         Ok(Segment {
             load_addr: header.load_addr.get(),
             data_offset,
