@@ -1,6 +1,6 @@
 //! One app or bootloader image: everything that its bytes say about it.
 
-use espseal_crypto::secure_boot::{VerifyError, verify_rsa};
+use espseal_crypto::secure_boot::{VerifyError, verify_block};
 use espseal_format::app_desc::{self, AppDescError, AppDescriptor};
 use espseal_format::bootloader_desc::{self, BootloaderDescError, BootloaderDescriptor};
 use espseal_format::chip::{ChipId, chip};
@@ -9,7 +9,10 @@ use espseal_format::image::{
     measure,
 };
 use espseal_format::read::{PastEnd, SliceReader};
-use espseal_format::signature_block::{BlockError, MAX_BLOCKS, SignatureBlock, SignatureSector};
+use espseal_format::secure_boot_v1::{APP_SIGNATURE_LEN, AppSignature};
+use espseal_format::signature_block::{
+    BlockError, ImageDigests, MAX_BLOCKS, SignatureBlock, SignatureScheme, SignatureSector,
+};
 use espseal_format::units::{Digest, SECTOR_SIZE};
 
 use super::flash::{Decrypting, Flash};
@@ -31,8 +34,11 @@ pub struct Inspection {
     pub ends_on_page: Option<bool>,
     /// What stands in the places for signature blocks.
     pub signatures: [Signature; MAX_BLOCKS],
-    /// SHA-256 of what a signature covers: the image and its padding to a sector.
+    /// Digest of what a signature covers, the image and its padding to a sector, if there is a
+    /// signature.
     pub signed_digest: Option<Digest>,
+    /// A signature of secure boot v1 right behind the image, and the digest that it is over.
+    pub v1_signature: Option<(AppSignature, Digest)>,
     /// Bytes from the start of the image to the end of the file or partition.
     pub available: u32,
 }
@@ -56,20 +62,19 @@ pub enum Signature {
     Unusable(BlockError),
     /// A block that verifies.
     Verified {
+        /// How it was signed.
+        scheme: SignatureScheme,
         /// Digest of its public key, as burnt in eFuse.
         key: Digest,
     },
     /// A block that does not verify.
     Wrong {
+        /// How it was signed; `None` for a scheme that nobody knows.
+        scheme: Option<SignatureScheme>,
         /// Digest of its public key.
-        key: Digest,
+        key: Option<Digest>,
         /// Why.
         cause: VerifyError,
-    },
-    /// A block of a scheme that this version does not verify.
-    Unknown {
-        /// Its version byte.
-        version: u8,
     },
 }
 
@@ -134,6 +139,7 @@ impl Inspection {
             ends_on_page: table.map(|table| app_padding(layout, table.mmu_page_size).is_ok()),
             signatures,
             signed_digest,
+            v1_signature: v1_signature(bytes, length as usize),
             available: u32::try_from(available).unwrap_or(u32::MAX),
             survey,
         })
@@ -176,7 +182,7 @@ impl Inspection {
         self.signatures
             .iter()
             .filter_map(|signature| match signature {
-                Signature::Verified { key } => Some(*key),
+                Signature::Verified { key, .. } => Some(*key),
                 _ => None,
             })
     }
@@ -241,21 +247,36 @@ fn signatures(bytes: &[u8], signed_len: usize) -> ([Signature; MAX_BLOCKS], Opti
         return (absent, None);
     };
     let sector = SignatureSector::parse(sector);
-    let digest = Digest::of(content);
+    if sector.blocks().next().is_none() {
+        let empty = |place: &Result<SignatureBlock<'_>, BlockError>| match place {
+            Err(BlockError::Absent) | Ok(_) => Signature::Absent,
+            Err(error) => Signature::Unusable(*error),
+        };
+        return (sector.places().each_ref().map(empty), None);
+    }
+    let image = ImageDigests::of(content);
     let look = |place: &Result<SignatureBlock<'_>, BlockError>| match place {
         Err(BlockError::Absent) => Signature::Absent,
         Err(error) => Signature::Unusable(*error),
-        Ok(SignatureBlock::Rsa(block)) => match verify_rsa(block, &digest) {
-            Ok(key) => Signature::Verified { key },
-            Err(cause) => Signature::Wrong {
+        Ok(block) => match (verify_block(block, &image), block.scheme()) {
+            (Ok(key), Some(scheme)) => Signature::Verified { scheme, key },
+            (Err(cause), scheme) => Signature::Wrong {
+                scheme,
                 key: block.key_digest(),
                 cause,
             },
-        },
-        Ok(other) => Signature::Unknown {
-            version: other.as_bytes().get(1).copied().unwrap_or(0),
+            (Ok(_), None) => Signature::Absent,
         },
     };
     let [first, second, third] = sector.places();
-    ([look(first), look(second), look(third)], Some(digest))
+    let looked = [look(first), look(second), look(third)];
+    (looked, Some(image.sha256))
+}
+
+/// Finds a signature of secure boot v1: four zero bytes and 64 that are neither erased nor zero.
+fn v1_signature(bytes: &[u8], length: usize) -> Option<(AppSignature, Digest)> {
+    let (image, rest) = bytes.split_at_checked(length)?;
+    let (_, signature) = AppSignature::split(rest.get(..APP_SIGNATURE_LEN)?).ok()?;
+    let filled = |byte: u8| signature.signature.iter().all(|found| *found == byte);
+    (!filled(0) && !filled(0xFF)).then(|| (*signature, Digest::of(image)))
 }
