@@ -31,7 +31,7 @@ pub enum Memory {
     RtcDram,
     /// Slow memory of the low-power domain (`SOC_RTC_DATA_LOW`).
     RtcData,
-    /// External RAM (`SOC_EXTRAM_DATA_LOW`).
+    /// External RAM (`SOC_EXTRAM_DATA_LOW`) where it has addresses of its own.
     Extram,
     /// Tightly coupled memory of the ESP32-P4 (`SOC_SPM_LOW`).
     Tcm,
@@ -93,7 +93,6 @@ const MAPS: &[(ChipId, &[Row])] = {
             ChipId::Esp32S2,
             &[
                 (Drom, 0x3F00_0000, 0x3FF8_0000),
-                (Extram, 0x3F50_0000, 0x3FF8_0000),
                 (RtcDram, 0x3FF9_E000, 0x3FFA_0000),
                 (Dram, 0x3FFB_0000, 0x4000_0000),
                 (Iram, 0x4002_0000, 0x4007_0000),
@@ -106,7 +105,6 @@ const MAPS: &[(ChipId, &[Row])] = {
             ChipId::Esp32S3,
             &[
                 (Drom, 0x3C00_0000, 0x3E00_0000),
-                (Extram, 0x3C00_0000, 0x3E00_0000),
                 (Dram, 0x3FC8_8000, 0x3FD0_0000),
                 (Iram, 0x4037_0000, 0x403E_0000),
                 (Irom, 0x4200_0000, 0x4400_0000),
