@@ -31,8 +31,6 @@ pub enum Memory {
     RtcDram,
     /// Slow memory of the low-power domain (`SOC_RTC_DATA_LOW`).
     RtcData,
-    /// External RAM (`SOC_EXTRAM_DATA_LOW`) where it has addresses of its own.
-    Extram,
     /// Tightly coupled memory of the ESP32-P4 (`SOC_SPM_LOW`).
     Tcm,
 }
@@ -49,7 +47,6 @@ impl fmt::Display for Memory {
             Self::RtcIram => "RTC_IRAM",
             Self::RtcDram => "RTC_DRAM",
             Self::RtcData => "RTC_DATA",
-            Self::Extram => "EXTRAM_DATA",
             Self::Tcm => "TCM",
         })
     }
@@ -73,13 +70,12 @@ type Row = (Memory, u32, u32);
 
 /// The memories of each chip.
 const MAPS: &[(ChipId, &[Row])] = {
-    use Memory::{CacheApp, Dram, Drom, Extram, Iram, Irom, RtcData, RtcDram, RtcIram, Tcm};
+    use Memory::{CacheApp, Dram, Drom, Iram, Irom, RtcData, RtcDram, RtcIram, Tcm};
     &[
         (
             ChipId::Esp32,
             &[
                 (Drom, 0x3F40_0000, 0x3F80_0000),
-                (Extram, 0x3F80_0000, 0x3FC0_0000),
                 (RtcDram, 0x3FF8_0000, 0x3FF8_2000),
                 (Dram, 0x3FFA_E000, 0x4000_0000),
                 (CacheApp, 0x4007_8000, 0x4008_0000),
@@ -203,7 +199,6 @@ const MAPS: &[(ChipId, &[Row])] = {
                 (Tcm, 0x3010_0000, 0x3010_2000),
                 (Drom, 0x4000_0000, 0x4400_0000),
                 (Irom, 0x4000_0000, 0x4400_0000),
-                (Extram, 0x4800_0000, 0x4C00_0000),
                 (Dram, 0x4FF0_0000, 0x4FFC_0000),
                 (Iram, 0x4FF0_0000, 0x4FFC_0000),
                 (RtcIram, 0x5010_8000, 0x5011_0000),
@@ -219,7 +214,6 @@ const MAPS: &[(ChipId, &[Row])] = {
                 (Iram, 0x2F00_0000, 0x2F08_0000),
                 (Drom, 0x4000_0000, 0x4400_0000),
                 (Irom, 0x4000_0000, 0x4400_0000),
-                (Extram, 0x5000_0000, 0x5400_0000),
             ],
         ),
     ]
