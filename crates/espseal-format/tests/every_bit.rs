@@ -143,7 +143,7 @@ fn otadata_with_a_flipped_bit_is_refused_where_the_crc_covers_it() {
     for bit in 0..good.len() * 8 {
         let mut flipped = good;
         flipped[bit / 8] ^= 1 << (bit % 8);
-        let covered = bit < 32 || bit >= 28 * 8;
+        let covered = !(32..28 * 8).contains(&bit);
         match OtadataEntry::parse(&flipped) {
             Ok(read) => assert!(!covered && read != entry, "bit {bit}"),
             Err(error @ OtadataError::Crc { .. }) => {
