@@ -68,19 +68,22 @@ enum Scheme {
     Xts256(xts::Cipher<Aes256>),
 }
 
+fn xts_128(key: &[u8; 32]) -> Scheme {
+    let (data, tweak) = Array::<u8, U32>::cast_from_core(key).split_ref::<U16>();
+    Scheme::Xts128(xts::Cipher {
+        data: Aes128::new(data),
+        tweak: Aes128::new(tweak),
+    })
+}
+
 impl FlashCipher {
     /// Loads a key. `config` matters to the ESP32 scheme only.
     #[must_use]
     pub fn new(key: &FlashKey, config: FlashCryptConfig) -> Self {
         Self(match key {
             FlashKey::Esp32(key) => Scheme::Esp32(esp32::Cipher::new(key, config)),
-            FlashKey::Xts128(key) => {
-                let (data, tweak) = Array::<u8, U32>::cast_from_core(key).split_ref::<U16>();
-                Scheme::Xts128(xts::Cipher {
-                    data: Aes128::new(data),
-                    tweak: Aes128::new(tweak),
-                })
-            }
+            FlashKey::Xts128(key) => xts_128(key),
+            FlashKey::Xts128Derived(half) => xts_128(&FlashKey::derive(half)),
             FlashKey::Xts256(key) => {
                 let (data, tweak) = Array::<u8, U64>::cast_from_core(key).split_ref::<U32>();
                 Scheme::Xts256(xts::Cipher {

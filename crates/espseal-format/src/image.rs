@@ -18,7 +18,7 @@ use core::mem::offset_of;
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::chip::{Chip, ChipId};
+use crate::chip::{ChipId, Mapping};
 use crate::units::Digest;
 
 mod error;
@@ -70,14 +70,14 @@ pub struct ImageLayout {
 
 impl ImageLayout {
     /// Checks what the bootloader checks before it maps segments: flash and address lie at the
-    /// same place within an MMU page.
+    /// same place within an MMU page, whose size [`Mapping::page_size_of`] tells.
     ///
     /// # Errors
     /// [`MappingError`] for the first segment that does not.
-    pub fn check_mapping(&self, chip: &Chip) -> Result<(), MappingError> {
-        let within_page = |value: u32| value.checked_rem(chip.mmu_page_size).unwrap_or(0);
+    pub fn check_mapping(&self, mapping: &Mapping, page_size: u32) -> Result<(), MappingError> {
+        let within_page = |value: u32| value.checked_rem(page_size).unwrap_or(0);
         let misplaced = |segment: &&Segment| {
-            chip.is_mapped(segment.load_addr)
+            mapping.is_mapped(segment.load_addr)
                 && within_page(segment.data_offset) != within_page(segment.load_addr)
         };
         match self.segments.iter().find(misplaced) {
@@ -85,7 +85,7 @@ impl ImageLayout {
             Some(segment) => Err(MappingError {
                 load_addr: segment.load_addr,
                 data_offset: segment.data_offset,
-                page_size: chip.mmu_page_size,
+                page_size,
             }),
         }
     }
