@@ -162,12 +162,14 @@ impl KeyFile {
     /// # Errors
     /// [`KeyLengthError`] when no scheme of the chip has keys of this length.
     pub fn open(&self, id: Option<ChipId>, dump: &[u8]) -> Result<FlashCipher, KeyLengthError> {
-        let of_chip = id.and_then(chip).map(|chip| chip.flash_encryption);
-        let schemes = of_chip.unwrap_or(&SCHEMES);
+        let schemes: Vec<_> = match id.and_then(chip) {
+            Some(chip) => chip.flash_encryption.iter().map(|key| key.scheme).collect(),
+            None => SCHEMES.to_vec(),
+        };
         let mut first = None;
         let mut wrong = None;
         for scheme in schemes {
-            match self.cipher(*scheme) {
+            match self.cipher(scheme) {
                 Ok(cipher) => {
                     let flash = Flash::new(dump, FlashOffset::new(0), Some(&cipher));
                     if bootloader_chip(&flash).is_some() {

@@ -3,7 +3,7 @@
 use espseal_crypto::secure_boot::{VerifyError, verify_block};
 use espseal_format::app_desc::{self, AppDescError, AppDescriptor};
 use espseal_format::bootloader_desc::{self, BootloaderDescError, BootloaderDescriptor};
-use espseal_format::chip::{ChipId, chip};
+use espseal_format::chip::{ChipId, mapping};
 use espseal_format::image::{
     HEADER_LEN, ImageError, ImageHeader, MAGIC, MAX_SEGMENTS, MappingError, Survey, app_padding,
     measure,
@@ -112,10 +112,12 @@ impl Inspection {
         let image = bytes.get(..length as usize).unwrap_or(bytes);
         let survey = Survey::parse(image)?;
         let layout = &survey.layout;
-        let table = chip(layout.header.chip());
+        let table = mapping(layout.header.chip());
         let app = descriptor(image, app_desc::OFFSET)
             .map(AppDescriptor::parse)
             .filter(|parsed| !matches!(parsed, Err(AppDescError::Magic { .. })));
+        let described = app.as_ref().and_then(|app| app.as_ref().ok());
+        let page_size = table.map_or(0x1_0000, |table| table.page_size_of(described));
         let is_mapped = layout.segments.iter().any(|segment| {
             espseal_format::image::memories(layout.header.chip(), segment.load_addr).any(|memory| {
                 use espseal_format::image::Memory;
@@ -135,8 +137,8 @@ impl Inspection {
             kind,
             app,
             bootloader,
-            mapping: table.map(|table| layout.check_mapping(table)),
-            ends_on_page: table.map(|table| app_padding(layout, table.mmu_page_size).is_ok()),
+            mapping: table.map(|table| layout.check_mapping(table, page_size)),
+            ends_on_page: table.map(|_| app_padding(layout, page_size).is_ok()),
             signatures,
             signed_digest,
             v1_signature: v1_signature(bytes, length as usize),
