@@ -36,6 +36,8 @@ pub struct FlashMap {
     pub size: u32,
     /// Whether bootloader, table and apps are encrypted.
     pub encryption: Encryption,
+    /// Whether a key was there to try.
+    pub key: Key,
     /// The partition table, if it can be read.
     pub table: Option<PartitionTable>,
     /// Everything in the order of the addresses.
@@ -53,6 +55,15 @@ pub enum Encryption {
     On,
     /// There is too little in the dump to tell.
     Unknown,
+}
+
+/// Whether there was a flash encryption key to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// There was: what it does not open is not encrypted for this device and place.
+    Given,
+    /// There was none: what looks encrypted may be in order.
+    Missing,
 }
 
 /// A stretch of flash with one purpose.
@@ -171,6 +182,10 @@ impl FlashMap {
             chip: known.chip.or_else(|| bootloader_chip(flash)),
             size: flash.len(),
             encryption: Encryption::Unknown,
+            key: match flash.has_key() {
+                true => Key::Given,
+                false => Key::Missing,
+            },
             table: None,
             regions: Vec::new(),
             findings: Vec::new(),

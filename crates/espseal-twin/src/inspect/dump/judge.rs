@@ -3,7 +3,7 @@
 use espseal_format::partition_table::{PartitionType, Subtype};
 use espseal_format::units::{Digest, FlashOffset};
 
-use super::{Content, Encryption, FlashMap, Form, Place, Region};
+use super::{Content, Encryption, FlashMap, Form, Key, Place, Region};
 use crate::boot::{AppSlot, Rollback};
 use crate::inspect::finding::Finding;
 use crate::inspect::image::{Inspection, Signature};
@@ -75,7 +75,7 @@ impl FlashMap {
                     meant_for,
                 });
             }
-            (Form::LooksEncrypted, _) if expected && self.is_opened() => {
+            (Form::LooksEncrypted, _) if expected && self.key == Key::Given => {
                 findings.push(Finding::NotOpened { region: name() });
             }
             _ => {}
@@ -87,13 +87,6 @@ impl FlashMap {
                 length: self.size,
             });
         }
-    }
-
-    /// Whether the key opened anything, so that what it does not open is conspicuous.
-    fn is_opened(&self) -> bool {
-        self.regions
-            .iter()
-            .any(|region| matches!(region.form, Form::Encrypted | Form::EncryptedFor(_)))
     }
 
     fn judge_content(&self, region: &Region, findings: &mut Vec<Finding>) {
@@ -208,7 +201,7 @@ impl FlashMap {
             region.place == Place::Partition(**entry)
                 && match region.form {
                     // Without the key nobody can say.
-                    Form::LooksEncrypted => !self.is_opened(),
+                    Form::LooksEncrypted => self.key == Key::Missing,
                     form => form == readable && region.image().is_some_and(Inspection::is_sound),
                 }
         });
