@@ -7,7 +7,7 @@ use super::{Content, Encryption, FlashMap, Form, Key, Place, Region};
 use crate::boot::{AppSlot, Rollback};
 use crate::inspect::finding::Finding;
 use crate::inspect::image::{Inspection, Signature};
-use crate::inspect::otadata::{OtadataView, Reading, Slots, forecast};
+use crate::inspect::otadata::{EntryForm, OtadataView, Reading, Slots, forecast};
 
 impl FlashMap {
     /// Adds the findings that need the whole map.
@@ -143,7 +143,7 @@ impl FlashMap {
     fn judge_otadata(&self, view: &OtadataView, findings: &mut Vec<Finding>) {
         use espseal_format::otadata::OtadataError;
         for (entry, stored) in view.entries.iter().enumerate() {
-            let readable = stored.form != super::EntryForm::LooksEncrypted;
+            let readable = stored.form != EntryForm::LooksEncrypted;
             if let Err(cause @ OtadataError::Crc { .. }) = stored.parse()
                 && readable
             {
