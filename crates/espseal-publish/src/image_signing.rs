@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use espseal_format::app_desc::{self, AppDescriptor};
 use espseal_format::chip::{self, Chip, ChipId, SecureBootScheme};
 use espseal_format::image::{
     ImageError, ImageLayout, PaddingError, app_padding, pad_to_sector, secure_pad_v2,
@@ -64,11 +65,16 @@ pub fn sign_image(
         path: path.into(),
         cause,
     };
-    let room = (chip.mmu_page_size as usize).saturating_mul(2);
+    let descriptor = image
+        .get(app_desc::OFFSET as usize..)
+        .and_then(<[u8]>::first_chunk)
+        .and_then(|bytes| AppDescriptor::parse(bytes).ok());
+    let page_size = chip.mapping.page_size_of(descriptor.as_ref());
+    let room = (page_size as usize).saturating_mul(2);
     let mut bytes = image.get(..end).unwrap_or_default().to_vec();
     bytes.resize(end.saturating_add(room), 0);
     let length = match kind {
-        ImageKind::App => secure_pad_v2(&mut bytes, &layout, chip.mmu_page_size).map_err(failed)?,
+        ImageKind::App => secure_pad_v2(&mut bytes, &layout, page_size).map_err(failed)?,
         ImageKind::Bootloader => pad_to_sector(&mut bytes, end).map_err(failed)?,
     };
     bytes.truncate(length);
@@ -77,7 +83,7 @@ pub fn sign_image(
             path: path.into(),
             cause,
         })?;
-        app_padding(&padded, chip.mmu_page_size).map_err(failed)?;
+        app_padding(&padded, page_size).map_err(failed)?;
     }
     let data = DataToSign::unsigned(bytes, Padding::None);
     add_signatures(path, data, chip, keys, length.saturating_sub(end))
@@ -145,11 +151,15 @@ fn add_signatures(
 ) -> Result<SignedImage, SignError> {
     for key in keys {
         let scheme = key.public_key().scheme();
-        let needed = match scheme {
-            SignatureScheme::Rsa3072 => SecureBootScheme::V2Rsa,
-            SignatureScheme::Ecdsa(_) => SecureBootScheme::V2Ecdsa,
+        let has = |wanted| chip.secure_boot.iter().any(|boot| boot.scheme == wanted);
+        let is_supported = match scheme {
+            SignatureScheme::Rsa3072 => has(SecureBootScheme::V2Rsa),
+            SignatureScheme::Ecdsa(curve) => {
+                has(SecureBootScheme::V2Ecdsa)
+                    && chip.curves.iter().any(|supported| supported.curve == curve)
+            }
         };
-        if !chip.secure_boot.iter().any(|boot| boot.scheme == needed) {
+        if !is_supported {
             return Err(SignError::Scheme {
                 path: path.into(),
                 chip: chip.id,

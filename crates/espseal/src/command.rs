@@ -3,8 +3,13 @@
 mod demo;
 mod device;
 pub(crate) mod espsecure;
+mod flash;
+mod flash_options;
+mod image;
 mod init;
 mod now;
+mod otadata;
+mod partitions;
 mod publish;
 mod rollout;
 mod root;
@@ -35,6 +40,14 @@ pub(crate) enum Command {
     Seal(seal::Seal),
     Serve(serve::Serve),
     Espsecure(espsecure::Espsecure),
+    #[command(subcommand)]
+    Image(image::Image),
+    #[command(subcommand)]
+    Partitions(partitions::Partitions),
+    #[command(subcommand)]
+    Otadata(otadata::OtadataVerb),
+    #[command(subcommand)]
+    Flash(flash::FlashVerb),
 }
 
 impl Command {
@@ -53,6 +66,10 @@ impl Command {
             Self::Seal(verb) => verb.run(),
             Self::Serve(verb) => verb.run(context),
             Self::Espsecure(verb) => verb.run(),
+            Self::Image(verb) => verb.run(),
+            Self::Partitions(verb) => verb.run(),
+            Self::Otadata(verb) => verb.run(),
+            Self::Flash(verb) => verb.run(),
         }
     }
 }
