@@ -1,0 +1,63 @@
+//! Runs the agent on an emulated RISC-V core against a real server, cuts its power at chosen flash
+//! operations, and lets the virtual device judge the flash chip.
+//!
+//! `cargo xtask emulate` builds what this program needs and starts it.
+
+mod budget;
+mod core;
+mod cuts;
+mod image;
+mod life;
+mod product;
+mod scenes;
+mod server;
+mod verdict;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Runs the agent on an emulated core, and judges what became of it.
+#[derive(Parser)]
+#[command(disable_version_flag = true)]
+pub(crate) struct Arguments {
+    /// The program for the core: firmware/emulated, built
+    #[arg(long, value_name = "ELF")]
+    program: PathBuf,
+    /// The espseal binary whose `serve` answers
+    #[arg(long, value_name = "FILE")]
+    espseal: PathBuf,
+    /// How many times power goes
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    cuts: usize,
+    /// How many cores run at the same time
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    jobs: usize,
+    /// Prints one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Plays every scene; says whether all went well.
+fn run(arguments: &Arguments) -> Result<bool> {
+    let verdict = scenes::play(arguments)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&verdict)?);
+    } else {
+        verdict.print();
+    }
+    Ok(verdict.is_good())
+}

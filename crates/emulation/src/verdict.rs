@@ -1,0 +1,101 @@
+//! What was seen, for people and for scripts.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::budget::Budgets;
+
+/// Everything.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) update: Update,
+    pub(crate) cuts: Cuts,
+    pub(crate) rollback: Rollback,
+    pub(crate) hostile: Vec<Hostile>,
+    pub(crate) budgets: Budgets,
+    pub(crate) seconds: f64,
+}
+
+/// The update that nothing disturbed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Update {
+    pub(crate) chunks: u32,
+    /// Erases and page programs of each run.
+    pub(crate) flash_operations: Vec<usize>,
+    pub(crate) head_fetched: u32,
+}
+
+/// The power cuts; each was followed by a resumed and confirmed update.
+#[derive(Debug, Serialize)]
+pub(crate) struct Cuts {
+    pub(crate) points: usize,
+    pub(crate) inside_a_page: usize,
+    pub(crate) places: BTreeMap<&'static str, usize>,
+    pub(crate) fetched_again_at_most: u32,
+    pub(crate) head_fetched_at_most: u32,
+}
+
+/// The release that fails its self-test.
+#[derive(Debug, Serialize)]
+pub(crate) struct Rollback {
+    pub(crate) boots: usize,
+    pub(crate) failures: u8,
+}
+
+/// A body that a hostile server changed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Hostile {
+    pub(crate) chunk: u32,
+    pub(crate) refused_with: u16,
+}
+
+impl Verdict {
+    /// Whether every budget was kept; everything else ended the program where it failed.
+    pub(crate) fn is_good(&self) -> bool {
+        self.budgets.rows.iter().all(|row| row.is_kept())
+    }
+
+    pub(crate) fn print(&self) {
+        let (update, cuts) = (&self.update, &self.cuts);
+        println!("\nthe agent on an emulated RV32IMC core, judged by the virtual device:");
+        println!(
+            "  update     {} chunks, {:?} flash operations, confirmed",
+            update.chunks, update.flash_operations
+        );
+        println!(
+            "  power cuts {} points, {} of them inside a page program; each resumed and confirmed",
+            cuts.points, cuts.inside_a_page
+        );
+        for (place, count) in &cuts.places {
+            println!("             {count:>4} in {place}");
+        }
+        println!(
+            "             fetched again after a cut: at most {} chunk; chunk 0 at most {} times",
+            cuts.fetched_again_at_most, cuts.head_fetched_at_most
+        );
+        println!(
+            "  rollback   {} boots, {} failures counted, quarantined, release 1 runs",
+            self.rollback.boots, self.rollback.failures
+        );
+        for hostile in &self.hostile {
+            println!(
+                "  hostile    bit flipped in chunk {}: refused with {:#06x}, nothing bootable written",
+                hostile.chunk, hostile.refused_with
+            );
+        }
+        println!("\nbudgets:");
+        for row in &self.budgets.rows {
+            let verdict = match row.at_most {
+                None => String::new(),
+                Some(limit) if row.is_kept() => format!("at most {limit}: kept"),
+                Some(limit) => format!("at most {limit}: EXCEEDED"),
+            };
+            println!(
+                "  {:<56} {:>10.2} {:<10} {verdict}",
+                row.name, row.found, row.unit
+            );
+        }
+        println!("\n{:.0} s", self.seconds);
+    }
+}
