@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use emulated::flash::{Cut, Moment};
 use emulated::frame::OperationKind;
 
-use crate::life::{Life, Plan, Unit, address};
+use crate::life::{Life, Plan, TornErase, Unit, address};
+use crate::product::CHUNKS;
 use crate::scenes::Stage;
 use crate::verdict::Cuts;
 
@@ -20,6 +21,7 @@ struct Point {
     cut: Cut,
     /// The address of the operation.
     at: u32,
+    torn_erase: Option<TornErase>,
 }
 
 /// What one cut led to.
@@ -31,7 +33,10 @@ struct Outcome {
 
 /// Cuts, resumes and judges at `--cuts` points of the clean life.
 pub(crate) fn play(stage: &Stage<'_>, clean: &Life) -> Result<Cuts> {
-    let points = chosen(&every_point(clean), stage, stage.arguments.cuts);
+    let turns = |point: &Point| {
+        point.torn_erase.is_some() || stage.workshop.product.place(point.at) != CHUNKS
+    };
+    let points = chosen(&every_point(clean), turns, stage.arguments.cuts);
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::new());
     let worker = |name: usize| -> Result<()> {
@@ -43,7 +48,8 @@ pub(crate) fn play(stage: &Stage<'_>, clean: &Life) -> Result<Cuts> {
             let outcome = strike(stage, clean, *point, name).with_context(|| {
                 let Cut { operation, moment } = point.cut;
                 let (run, at) = (point.run, address(point.at));
-                format!("power cut in run {run} at operation {operation} ({at}), {moment:?}")
+                let torn = point.torn_erase.map_or("", |_| " and a torn erase");
+                format!("power cut in run {run} at operation {operation} ({at}), {moment:?}{torn}")
             });
             let failed = outcome.is_err();
             if let Ok(mut outcomes) = outcomes.lock() {
@@ -74,49 +80,49 @@ pub(crate) fn play(stage: &Stage<'_>, clean: &Life) -> Result<Cuts> {
     Ok(tally(stage, &outcomes))
 }
 
-/// Every flash operation of the clean life, before it, and inside it where it is a program.
+/// Every flash operation of the clean life: before it, inside it, and at the end after it.
 fn every_point(clean: &Life) -> Vec<Point> {
     let mut points = Vec::new();
     for (run, operations) in clean.operations.iter().enumerate() {
-        for (operation, (kind, at)) in (0_u32..).zip(operations) {
-            let mut add = |moment| {
-                points.push(Point {
-                    run,
-                    cut: Cut { operation, moment },
-                    at: *at,
-                });
-            };
-            add(Moment::Before);
-            if *kind == OperationKind::Program {
-                // Another place in the page for each operation, never its end.
-                add(Moment::Inside(
-                    (operation.wrapping_mul(89) % 255 + 1) as u16,
-                ));
-            }
-        }
-        // The restart itself: everything written, nothing begun.
-        if let (Some((_, at)), Ok(count)) = (operations.last(), u32::try_from(operations.len())) {
+        let mut add = |operation, moment, at, torn_erase| {
             points.push(Point {
                 run,
-                cut: Cut {
-                    operation: count - 1,
-                    moment: Moment::After,
-                },
-                at: *at,
+                cut: Cut { operation, moment },
+                at,
+                torn_erase,
             });
+        };
+        for (operation, (kind, at)) in (0_u32..).zip(operations) {
+            add(operation, Moment::Before, *at, None);
+            match kind {
+                OperationKind::Program => {
+                    add(operation, Moment::Inside(bytes_done(operation)), *at, None);
+                }
+                OperationKind::Erase => {
+                    let seed = operation.wrapping_add(1).wrapping_mul(0x9E37_79B9);
+                    let torn = TornErase { at: *at, seed };
+                    add(operation, Moment::Before, *at, Some(torn));
+                }
+            }
+        }
+        // Everything written, and the restart not begun.
+        let last = u32::try_from(operations.len()).unwrap_or(0).checked_sub(1);
+        if let (Some((_, at)), Some(last)) = (operations.last(), last) {
+            add(last, Moment::After, *at, None);
         }
     }
     points
 }
 
-/// Picks points evenly: half of them where the update turns (journal, otadata, chunk 0), half among
-/// the chunks.
-fn chosen(points: &[Point], stage: &Stage<'_>, count: usize) -> Vec<Point> {
-    let product = stage.workshop.product;
-    let (turning, others): (Vec<Point>, Vec<Point>) = points
-        .iter()
-        .copied()
-        .partition(|point| product.place(point.at) != "chunks");
+/// How much of a page gets programmed: another place for each operation, from 1 to 255 bytes.
+fn bytes_done(operation: u32) -> u16 {
+    u16::try_from(operation.wrapping_mul(89) % 255).map_or(1, |place| place + 1)
+}
+
+/// Picks points evenly: half of them where the update turns (journal, otadata, chunk 0, torn
+/// erases), half among the chunks; where one half has too few, the other has more.
+fn chosen(points: &[Point], turns: impl Fn(&Point) -> bool, count: usize) -> Vec<Point> {
+    let (turning, others): (Vec<Point>, Vec<Point>) = points.iter().copied().partition(turns);
     let half = count.div_ceil(2).min(turning.len());
     let rest = count.saturating_sub(half).min(others.len());
     let half = count.saturating_sub(rest).min(turning.len());
@@ -138,6 +144,7 @@ fn strike(stage: &Stage<'_>, clean: &Life, point: Point, worker: usize) -> Resul
     let unit = Unit::new(stage.workshop, file, flash)?;
     let plan = Plan {
         cut: Some(point.cut),
+        torn_erase: point.torn_erase,
         ..Plan::QUIET
     };
     let life = unit.live(plan, &stage.server)?;
@@ -161,9 +168,11 @@ fn tally(stage: &Stage<'_>, outcomes: &[Outcome]) -> Cuts {
         *places.entry(place).or_insert(0) += 1;
     }
     let inside = |outcome: &&Outcome| matches!(outcome.point.cut.moment, Moment::Inside(_));
+    let torn = |outcome: &&Outcome| outcome.point.torn_erase.is_some();
     Cuts {
         points: outcomes.len(),
         inside_a_page: outcomes.iter().filter(inside).count(),
+        inside_an_erase: outcomes.iter().filter(torn).count(),
         places,
         fetched_again_at_most: outcomes
             .iter()
@@ -175,5 +184,74 @@ fn tally(stage: &Stage<'_>, outcomes: &[Outcome]) -> Cuts {
             .map(|one| one.head_fetched)
             .max()
             .unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ERASE: (OperationKind, u32) = (OperationKind::Erase, 0x4000);
+    const PROGRAM: (OperationKind, u32) = (OperationKind::Program, 0x100);
+
+    fn points() -> Vec<Point> {
+        every_point(&Life {
+            operations: vec![vec![ERASE, PROGRAM, PROGRAM], vec![], vec![ERASE]],
+            ..Life::default()
+        })
+    }
+
+    #[test]
+    fn power_may_go_before_and_inside_each_operation_and_after_the_last() {
+        let found: Vec<_> = points()
+            .into_iter()
+            .map(|point| {
+                (
+                    point.run,
+                    point.cut.operation,
+                    point.cut.moment,
+                    point.torn_erase,
+                )
+            })
+            .collect();
+        let torn = |operation: u32| {
+            Some(TornErase {
+                at: 0x4000,
+                seed: (operation + 1).wrapping_mul(0x9E37_79B9),
+            })
+        };
+        assert_eq!(
+            found,
+            [
+                (0, 0, Moment::Before, None),
+                (0, 0, Moment::Before, torn(0)),
+                (0, 1, Moment::Before, None),
+                (0, 1, Moment::Inside(90), None),
+                (0, 2, Moment::Before, None),
+                (0, 2, Moment::Inside(179), None),
+                (0, 2, Moment::After, None),
+                (2, 0, Moment::Before, None),
+                (2, 0, Moment::Before, torn(0)),
+                (2, 0, Moment::After, None),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_program_is_never_cut_at_its_first_or_last_byte() {
+        assert!((0..1000).all(|operation| (1..=255).contains(&bytes_done(operation))));
+    }
+
+    #[test]
+    fn as_many_points_are_chosen_as_asked_for_and_none_twice() {
+        let all = points();
+        for count in 0..=all.len() {
+            let chosen = chosen(&all, |point| point.at == 0x4000, count);
+            assert_eq!(chosen.len(), count);
+            for (index, point) in chosen.iter().enumerate() {
+                assert!(!chosen[..index].contains(point), "{count}: {point:?} twice");
+            }
+        }
+        assert_eq!(chosen(&all, |_| true, 99).len(), all.len());
     }
 }

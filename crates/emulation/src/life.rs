@@ -10,13 +10,13 @@ use emulated::flash::Cut;
 use emulated::frame::OperationKind;
 use emulated::journey::{Boot, End, Journey, Settled};
 use espseal_agent::platform::Platform as _;
-use espseal_format::units::FlashOffset;
+use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 use espseal_twin::boot::{AppSlot, BootReport, BootloaderSettings};
 use espseal_twin::device::VirtualDevice;
 use espseal_twin::nor::NorFlash;
 
 use crate::core::{self, Clock, RunEnd};
-use crate::product::{FIRST_SLOT, FLASH_SIZE, Product};
+use crate::product::{FLASH_SIZE, Product};
 use crate::server::Server;
 
 /// More restarts than any life here needs.
@@ -43,6 +43,18 @@ pub(crate) struct Plan {
     pub(crate) clock: Clock,
     /// When power goes in the first run.
     pub(crate) cut: Option<Cut>,
+    /// The erase that power went in: the emulated chip erases in one instant, so that the cut comes
+    /// before it and the cells are torn afterwards.
+    pub(crate) torn_erase: Option<TornErase>,
+}
+
+/// An erase that stopped half way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TornErase {
+    /// First byte of the sector.
+    pub(crate) at: u32,
+    /// What is drawn from it: each bit has its old value or is 1.
+    pub(crate) seed: u32,
 }
 
 impl Plan {
@@ -52,6 +64,7 @@ impl Plan {
         watch: Watch::Nothing,
         clock: Clock::Free,
         cut: None,
+        torn_erase: None,
     };
 }
 
@@ -97,6 +110,24 @@ impl Life {
     }
 }
 
+impl TornErase {
+    fn apply(self, cells: &mut [u8]) -> Result<()> {
+        let start = usize::try_from(self.at)?;
+        let sector = start..start.saturating_add(SECTOR_SIZE);
+        let sector = cells.get_mut(sector).context("the chip ends before")?;
+        let mut state = self.seed | 1;
+        for cell in sector {
+            // Marsaglia's xorshift: tears that can be repeated, no cryptography.
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            let [erased, ..] = state.to_be_bytes();
+            *cell |= erased;
+        }
+        Ok(())
+    }
+}
+
 impl<'a> Unit<'a> {
     /// Puts a chip with these contents on a board of its own.
     pub(crate) fn new(workshop: &'a Workshop<'a>, file: PathBuf, flash: &[u8]) -> Result<Self> {
@@ -128,6 +159,9 @@ impl<'a> Unit<'a> {
             match run.end {
                 RunEnd::Cut => {
                     ensure!(struck, "power went unasked");
+                    if let Some(torn) = plan.torn_erase {
+                        self.tear(torn)?;
+                    }
                     life.journeys.push(None);
                 }
                 RunEnd::Done(journey) => {
@@ -160,6 +194,13 @@ impl<'a> Unit<'a> {
         Ok(chip)
     }
 
+    /// Leaves a sector half erased.
+    fn tear(&self, torn: TornErase) -> Result<()> {
+        let mut cells = self.contents()?;
+        torn.apply(&mut cells)?;
+        core::write_chip(&self.file, &cells)
+    }
+
     /// Boots a virtual device with a copy of the cells.
     pub(crate) fn judge(&self) -> Result<(VirtualDevice, BootReport)> {
         self.judge_cells(self.contents()?)
@@ -169,7 +210,7 @@ impl<'a> Unit<'a> {
     /// agent wrote.
     pub(crate) fn judge_without_factory_image(&self) -> Result<BootReport> {
         let mut cells = self.contents()?;
-        let start = usize::try_from(FIRST_SLOT)?;
+        let start = usize::try_from(self.workshop.product.factory_slot()?.get())?;
         let image = cells
             .get_mut(start..)
             .context("the chip has a first slot")?;
@@ -232,4 +273,32 @@ impl<'a> Unit<'a> {
 /// An address in the chip, for messages.
 pub(crate) fn address(at: u32) -> FlashOffset {
     FlashOffset::new(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_erase_sets_some_bits_of_its_sector_and_clears_none() {
+        let mut cells = vec![0x0F; 3 * SECTOR_SIZE];
+        let torn = TornErase {
+            at: 0x1000,
+            seed: 7,
+        };
+        torn.apply(&mut cells).unwrap();
+        let (before, rest) = cells.split_at(SECTOR_SIZE);
+        let (sector, behind) = rest.split_at(SECTOR_SIZE);
+        assert!(before.iter().chain(behind).all(|cell| *cell == 0x0F));
+        assert!(sector.iter().all(|cell| cell & 0x0F == 0x0F));
+        assert!(sector.iter().any(|cell| *cell != 0x0F && *cell != 0xFF));
+        assert!(
+            TornErase {
+                at: 0x3000,
+                seed: 7
+            }
+            .apply(&mut cells)
+            .is_err()
+        );
+    }
 }

@@ -16,7 +16,7 @@ mod verdict;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser;
 
 /// Runs the agent on an emulated core, and judges what became of it.
@@ -35,6 +35,9 @@ pub(crate) struct Arguments {
     /// How many cores run at the same time
     #[arg(long, value_name = "N", default_value_t = 2)]
     jobs: usize,
+    /// Also writes the JSON object to this file
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Prints one JSON object
     #[arg(long)]
     json: bool,
@@ -54,8 +57,12 @@ fn main() -> ExitCode {
 /// Plays every scene; says whether all went well.
 fn run(arguments: &Arguments) -> Result<bool> {
     let verdict = scenes::play(arguments)?;
+    let text = serde_json::to_string_pretty(&verdict)?;
+    if let Some(path) = &arguments.record {
+        std::fs::write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&verdict)?);
+        println!("{text}");
     } else {
         verdict.print();
     }

@@ -32,10 +32,10 @@ use crate::image;
 
 /// Bytes of flash that the device uses; the emulated chip has 32 MB.
 pub(crate) const FLASH_SIZE: usize = 0x10_0000;
-/// First byte of `ota_0`, which the factory fills.
-pub(crate) const FIRST_SLOT: u32 = 0x2_0000;
 /// Bytes of read-only data: with padding and signature the image has 17 chunks.
 const APP_LENGTH: usize = 50_000;
+/// Where most of an update's flash operations are: [`Product::place`].
+pub(crate) const CHUNKS: &str = "chunks";
 const CHANNEL: &str = "production";
 const TABLE_OFFSET: FlashOffset = FlashOffset::new(0x8000);
 const TABLE: &str = "\
@@ -151,14 +151,26 @@ impl Product {
         })
     }
 
+    /// First byte of the slot that the factory fills.
+    pub(crate) fn factory_slot(&self) -> Result<FlashOffset> {
+        let slot = self.layout.slots.first();
+        Ok(slot.context("the partition table has a slot")?.offset)
+    }
+
     /// Name of a stretch of flash, for people.
     pub(crate) fn place(&self, at: u32) -> &'static str {
-        match at {
-            0xD000..0xF000 => "otadata",
-            0xF000..0x1_3000 => "journal",
-            0x4_0000..0x4_1000 => "chunk 0",
-            0x4_0000..0x6_0000 => "chunks",
-            _ => "elsewhere",
+        let behind = |start: FlashOffset| at.checked_sub(start.get());
+        if behind(self.layout.otadata).is_some_and(|at| at < 0x2000) {
+            return "otadata";
+        }
+        if behind(self.layout.journal).is_some_and(|at| at < 0x4000) {
+            return "journal";
+        }
+        let target = self.layout.slots.get(1);
+        match target.and_then(|slot| behind(slot.offset)) {
+            Some(0..0x1000) => "chunk 0",
+            Some(_) => CHUNKS,
+            None => "elsewhere",
         }
     }
 }

@@ -31,6 +31,7 @@ pub(crate) struct Update {
 pub(crate) struct Cuts {
     pub(crate) points: usize,
     pub(crate) inside_a_page: usize,
+    pub(crate) inside_an_erase: usize,
     pub(crate) places: BTreeMap<&'static str, usize>,
     pub(crate) fetched_again_at_most: u32,
     pub(crate) head_fetched_at_most: u32,
@@ -64,8 +65,8 @@ impl Verdict {
             update.chunks, update.flash_operations
         );
         println!(
-            "  power cuts {} points, {} of them inside a page program; each resumed and confirmed",
-            cuts.points, cuts.inside_a_page
+            "  power cuts {} points, {} inside a page program, {} inside an erase; each resumed, confirmed",
+            cuts.points, cuts.inside_a_page, cuts.inside_an_erase
         );
         for (place, count) in &cuts.places {
             println!("             {count:>4} in {place}");

@@ -21,6 +21,7 @@ use emulated::journey::{Boot, End, Journey, Stack};
 use emulated::nor::{NorFault, SpiNor};
 use emulated::transport::Bridge;
 use espseal_agent::agent::{Agent, BootOutcome, Parts};
+use espseal_agent::config::Config;
 use espseal_agent::error::AgentError;
 use espseal_agent::workspace::Workspace;
 use espseal_crypto::device_key::SoftwareDeviceKey;
@@ -35,7 +36,7 @@ use meter::{Meter, Outside};
 /// The agent with this board's drivers.
 type EmulatedAgent<'a> = Agent<
     'a,
-    Outside<'a, EncryptedFlash<Qspi, Battery>>,
+    Outside<'a, EncryptedFlash<Qspi, Battery<'a>>>,
     Outside<'a, &'a mut Bridge<Host>>,
     SoftwareDeviceKey,
     Chip,
@@ -43,18 +44,20 @@ type EmulatedAgent<'a> = Agent<
 >;
 
 /// A supply that ends the program when power goes.
-struct Battery {
+struct Battery<'m> {
     plan: Plan,
     watch: Watch,
     host: Host,
+    meter: &'m Meter,
 }
 
-impl Supply for Battery {
+impl Supply for Battery<'_> {
     fn grant(&mut self, kind: OperationKind, at: FlashOffset) -> Grant {
         if self.watch == Watch::Operations {
             let at = at.get();
             self.say(&Request::Operation { kind, at });
         }
+        self.meter.count_operation();
         self.plan.count()
     }
 
@@ -64,7 +67,7 @@ impl Supply for Battery {
     }
 }
 
-impl Battery {
+impl Battery<'_> {
     fn say(&mut self, request: &Request<'_>) {
         if request.send(&mut self.host).is_err() {
             power_off();
@@ -111,10 +114,37 @@ fn live(
     meter: &Meter,
 ) -> Journey {
     let config = device.firmware.config();
+    let mut agent = assemble(device, &config, host, bridge, workspace, meter);
+    let mut stack = Stack {
+        base: stack::in_use(),
+        ..Stack::default()
+    };
+    let (boot, end) = act(&mut agent, device.test.self_test, &mut stack);
+    Journey {
+        boot,
+        end,
+        operations: meter.operations(),
+        stack,
+        instructions: meter.counted(),
+    }
+}
+
+/// Puts the agent together with this board's drivers; on its own, so that what it moves around is
+/// gone from the stack when the agent runs.
+#[inline(never)]
+fn assemble<'a>(
+    device: &'a Device<'_>,
+    config: &'a Config<'a>,
+    host: Host,
+    bridge: &'a mut Bridge<Host>,
+    workspace: &'a mut Workspace,
+    meter: &'a Meter,
+) -> EmulatedAgent<'a> {
     let battery = Battery {
         plan: Plan::new(device.test.cut),
         watch: device.test.watch,
         host,
+        meter,
     };
     let key = FlashKey::Xts128(*device.flash_key);
     let cipher = FlashCipher::new(&key, FlashCryptConfig::DEFAULT);
@@ -136,20 +166,9 @@ fn live(
         platform: device.chip,
         observer: meter,
     };
-    let Ok(mut agent) = Agent::new(parts, &config, workspace) else {
-        refuse(host, "the agent refuses its configuration");
-    };
-    let mut stack = Stack {
-        base: stack::in_use(),
-        ..Stack::default()
-    };
-    let (boot, end) = act(&mut agent, device.test.self_test, &mut stack);
-    Journey {
-        boot,
-        end,
-        operations: agent.into_parts().flash.inner.supply().plan.operations(),
-        stack,
-        instructions: meter.counted(),
+    match Agent::new(parts, config, workspace) {
+        Ok(agent) => agent,
+        Err(_) => refuse(host, "the agent refuses its configuration"),
     }
 }
 

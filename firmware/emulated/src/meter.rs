@@ -54,6 +54,7 @@ pub struct Meter {
     last_chunk: Cell<Option<u64>>,
     staging: Cell<Option<u64>>,
     counted: Cell<Instructions>,
+    operations: Cell<u32>,
 }
 
 impl Meter {
@@ -63,6 +64,16 @@ impl Meter {
             everything: instructions(),
             ..self.counted.get()
         }
+    }
+
+    /// Flash operations that were begun.
+    pub fn operations(&self) -> u32 {
+        self.operations.get()
+    }
+
+    /// Counts one.
+    pub fn count_operation(&self) {
+        self.operations.set(self.operations.get() + 1);
     }
 
     /// Keeps what was measured beforehand.
