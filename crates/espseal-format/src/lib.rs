@@ -22,6 +22,7 @@ pub mod partition_table;
 pub mod read;
 pub mod report;
 pub mod repository;
+pub mod secure_boot_v1;
 pub mod signature_block;
 pub mod units;
 pub mod wrap;
