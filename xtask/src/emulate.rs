@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
     /// How many cores run at the same time [default: as many as this machine has]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// Do not fail where a budget is exceeded
+    #[arg(long)]
+    show_budgets: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -27,6 +30,7 @@ impl Arguments {
     pub(crate) const SHARE: Self = Self {
         cuts: 60,
         jobs: None,
+        show_budgets: true,
         json: false,
     };
 }
@@ -40,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         process::cargo()
             .current_dir(workspace.join("firmware/emulated"))
             .env("CARGO_TARGET_DIR", &target)
-            .args(["build", "--release", "--locked"]),
+            .args(["build", "--release"]),
     )?;
     process::run(process::cargo().args([
         "build",
@@ -65,6 +69,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .arg(target.join("verdict.json"))
         .args(["--cuts", &arguments.cuts.to_string()])
         .args(["--jobs", &jobs.to_string()]);
+    if arguments.show_budgets {
+        emulation.arg("--show-budgets");
+    }
     if arguments.json {
         emulation.arg("--json");
     }

@@ -33,10 +33,13 @@ struct Outcome {
 
 /// Cuts, resumes and judges at `--cuts` points of the clean life.
 pub(crate) fn play(stage: &Stage<'_>, clean: &Life) -> Result<Cuts> {
-    let turns = |point: &Point| {
-        point.torn_erase.is_some() || stage.workshop.product.place(point.at) != CHUNKS
-    };
-    let points = chosen(&every_point(clean), turns, stage.arguments.cuts);
+    let points = chosen(&every_point(clean), stage.arguments.cuts, |point| {
+        match (point.torn_erase, stage.workshop.product.place(point.at)) {
+            (Some(_), _) => Kind::TornErase,
+            (None, CHUNKS) => Kind::AmongChunks,
+            (None, _) => Kind::Turning,
+        }
+    });
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::new());
     let worker = |name: usize| -> Result<()> {
@@ -119,14 +122,46 @@ fn bytes_done(operation: u32) -> u16 {
     u16::try_from(operation.wrapping_mul(89) % 255).map_or(1, |place| place + 1)
 }
 
-/// Picks points evenly: half of them where the update turns (journal, otadata, chunk 0, torn
-/// erases), half among the chunks; where one half has too few, the other has more.
-fn chosen(points: &[Point], turns: impl Fn(&Point) -> bool, count: usize) -> Vec<Point> {
-    let (turning, others): (Vec<Point>, Vec<Point>) = points.iter().copied().partition(turns);
-    let half = count.div_ceil(2).min(turning.len());
-    let rest = count.saturating_sub(half).min(others.len());
-    let half = count.saturating_sub(rest).min(turning.len());
-    [evenly(&turning, half), evenly(&others, rest)].concat()
+/// Kinds of points, each of which gets its share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    TornErase,
+    /// Where the update turns: journal, otadata, chunk 0.
+    Turning,
+    AmongChunks,
+}
+
+/// Eighths of the points that each kind gets.
+const SHARES: [(Kind, usize); 3] = [
+    (Kind::TornErase, 1),
+    (Kind::Turning, 3),
+    (Kind::AmongChunks, 4),
+];
+
+/// Picks points evenly within each kind; where one kind has too few, the others have more.
+fn chosen(points: &[Point], count: usize, kind_of: impl Fn(&Point) -> Kind) -> Vec<Point> {
+    let groups = SHARES.map(|(kind, share)| {
+        let group: Vec<Point> = points
+            .iter()
+            .copied()
+            .filter(|point| kind_of(point) == kind)
+            .collect();
+        (count * share / 8, group)
+    });
+    let taken: usize = groups
+        .iter()
+        .map(|(share, group)| group.len().min(*share))
+        .sum();
+    let mut rest = count - taken;
+    groups
+        .iter()
+        .flat_map(|(share, group)| {
+            let mine = group.len().min(*share);
+            let more = rest.min(group.len() - mine);
+            rest -= more;
+            evenly(group, mine + more)
+        })
+        .collect()
 }
 
 /// `count` of the points, evenly spread.
@@ -242,16 +277,36 @@ mod tests {
         assert!((0..1000).all(|operation| (1..=255).contains(&bytes_done(operation))));
     }
 
+    fn kind(point: &Point) -> Kind {
+        match (point.torn_erase, point.at) {
+            (Some(_), _) => Kind::TornErase,
+            (None, 0x100) => Kind::Turning,
+            (None, _) => Kind::AmongChunks,
+        }
+    }
+
     #[test]
     fn as_many_points_are_chosen_as_asked_for_and_none_twice() {
         let all = points();
         for count in 0..=all.len() {
-            let chosen = chosen(&all, |point| point.at == 0x4000, count);
+            let chosen = chosen(&all, count, kind);
             assert_eq!(chosen.len(), count);
             for (index, point) in chosen.iter().enumerate() {
                 assert!(!chosen[..index].contains(point), "{count}: {point:?} twice");
             }
         }
-        assert_eq!(chosen(&all, |_| true, 99).len(), all.len());
+        assert_eq!(chosen(&all, 99, kind).len(), all.len());
+    }
+
+    #[test]
+    fn every_kind_gets_its_share() {
+        let all = points();
+        let chosen = chosen(&all, 8, kind);
+        for wanted in [Kind::TornErase, Kind::Turning, Kind::AmongChunks] {
+            assert!(
+                chosen.iter().any(|point| kind(point) == wanted),
+                "{wanted:?}"
+            );
+        }
     }
 }

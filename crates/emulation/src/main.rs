@@ -38,6 +38,9 @@ pub(crate) struct Arguments {
     /// Also writes the JSON object to this file
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Does not fail where a budget is exceeded
+    #[arg(long)]
+    show_budgets: bool,
     /// Prints one JSON object
     #[arg(long)]
     json: bool,
@@ -66,5 +69,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
     } else {
         verdict.print();
     }
-    Ok(verdict.is_good())
+    let exceeded = verdict.budgets_exceeded();
+    if exceeded > 0 && !arguments.show_budgets {
+        eprintln!("error: {exceeded} budget(s) exceeded");
+    }
+    Ok(exceeded == 0 || arguments.show_budgets)
 }

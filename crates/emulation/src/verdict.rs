@@ -52,9 +52,10 @@ pub(crate) struct Hostile {
 }
 
 impl Verdict {
-    /// Whether every budget was kept; everything else ended the program where it failed.
-    pub(crate) fn is_good(&self) -> bool {
-        self.budgets.rows.iter().all(|row| row.is_kept())
+    /// How many budgets were exceeded; everything else ended the program where it failed.
+    pub(crate) fn budgets_exceeded(&self) -> usize {
+        let rows = self.budgets.rows.iter();
+        rows.filter(|row| !row.is_kept()).count()
     }
 
     pub(crate) fn print(&self) {
