@@ -10,13 +10,15 @@ use emulated::frame::OperationKind;
 
 use crate::life::{Life, Plan, TornErase, Unit, address};
 use crate::product::CHUNKS;
-use crate::scenes::Stage;
+use crate::scenes::{Leg, Stage};
 use crate::verdict::Cuts;
 
 /// One place for power to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Point {
-    /// Which run of the clean life.
+    /// Which update.
+    leg: usize,
+    /// Which run of it.
     run: usize,
     cut: Cut,
     /// The address of the operation.
@@ -31,9 +33,11 @@ struct Outcome {
     head_fetched: u32,
 }
 
-/// Cuts, resumes and judges at `--cuts` points of the clean life.
-pub(crate) fn play(stage: &Stage<'_>, clean: &Life) -> Result<Cuts> {
-    let points = chosen(&every_point(clean), stage.arguments.cuts, |point| {
+/// Cuts, resumes and judges at `--cuts` points of the undisturbed updates.
+pub(crate) fn play(stage: &Stage<'_>, legs: &[Leg<'_>]) -> Result<Cuts> {
+    let lives = legs.iter().map(|leg| &leg.life).enumerate();
+    let every: Vec<_> = lives.flat_map(|(leg, life)| points_of(leg, life)).collect();
+    let points = chosen(&every, stage.arguments.cuts, |point| {
         match (point.torn_erase, stage.workshop.product.place(point.at)) {
             (Some(_), _) => Kind::TornErase,
             (None, CHUNKS) => Kind::AmongChunks,
@@ -48,11 +52,12 @@ pub(crate) fn play(stage: &Stage<'_>, clean: &Life) -> Result<Cuts> {
             let Some(point) = points.get(index) else {
                 return Ok(());
             };
-            let outcome = strike(stage, clean, *point, name).with_context(|| {
+            let outcome = strike(stage, legs, *point, name).with_context(|| {
                 let Cut { operation, moment } = point.cut;
                 let (run, at) = (point.run, address(point.at));
+                let update = point.leg + 1;
                 let torn = point.torn_erase.map_or("", |_| " and a torn erase");
-                format!("power cut in run {run} at operation {operation} ({at}), {moment:?}{torn}")
+                format!("power cut in update {update}, run {run}, at operation {operation} ({at}), {moment:?}{torn}")
             });
             let failed = outcome.is_err();
             if let Ok(mut outcomes) = outcomes.lock() {
@@ -83,12 +88,13 @@ pub(crate) fn play(stage: &Stage<'_>, clean: &Life) -> Result<Cuts> {
     Ok(tally(stage, &outcomes))
 }
 
-/// Every flash operation of the clean life: before it, inside it, and at the end after it.
-fn every_point(clean: &Life) -> Vec<Point> {
+/// Every flash operation of an update: before it, inside it, and at the end of a run after it.
+fn points_of(leg: usize, clean: &Life) -> Vec<Point> {
     let mut points = Vec::new();
     for (run, operations) in clean.operations.iter().enumerate() {
         let mut add = |operation, moment, at, torn_erase| {
             points.push(Point {
+                leg,
                 run,
                 cut: Cut { operation, moment },
                 at,
@@ -141,11 +147,13 @@ const SHARES: [(Kind, usize); 3] = [
 /// Picks points evenly within each kind; where one kind has too few, the others have more.
 fn chosen(points: &[Point], count: usize, kind_of: impl Fn(&Point) -> Kind) -> Vec<Point> {
     let groups = SHARES.map(|(kind, share)| {
-        let group: Vec<Point> = points
+        let mut group: Vec<Point> = points
             .iter()
             .copied()
             .filter(|point| kind_of(point) == kind)
             .collect();
+        // They alternate in time: sorted, as many of one sort as of the other are hit.
+        group.sort_by_key(|point| matches!(point.cut.moment, Moment::Inside(_)));
         (count * share / 8, group)
     });
     let taken: usize = groups
@@ -173,8 +181,9 @@ fn evenly(points: &[Point], count: usize) -> Vec<Point> {
 }
 
 /// Cuts once, resumes, and lets the virtual device judge.
-fn strike(stage: &Stage<'_>, clean: &Life, point: Point, worker: usize) -> Result<Outcome> {
-    let flash = clean.flash.get(point.run).context("no such run")?;
+fn strike(stage: &Stage<'_>, legs: &[Leg<'_>], point: Point, worker: usize) -> Result<Outcome> {
+    let leg = legs.get(point.leg).context("no such update")?;
+    let flash = leg.life.flash.get(point.run).context("no such run")?;
     let file = stage.folder.join(format!("cut-{worker}.bin"));
     let unit = Unit::new(stage.workshop, file, flash)?;
     let plan = Plan {
@@ -182,8 +191,8 @@ fn strike(stage: &Stage<'_>, clean: &Life, point: Point, worker: usize) -> Resul
         torn_erase: point.torn_erase,
         ..Plan::QUIET
     };
-    let life = unit.live(plan, &stage.server)?;
-    unit.must_run_confirmed_update(&life)?;
+    let life = unit.live(plan, leg.server)?;
+    unit.must_have_updated(&life, leg.goal)?;
     ensure!(
         life.fetched_again() <= 1,
         "chunks came again: {:?}",
@@ -230,10 +239,11 @@ mod tests {
     const PROGRAM: (OperationKind, u32) = (OperationKind::Program, 0x100);
 
     fn points() -> Vec<Point> {
-        every_point(&Life {
+        let clean = Life {
             operations: vec![vec![ERASE, PROGRAM, PROGRAM], vec![], vec![ERASE]],
             ..Life::default()
-        })
+        };
+        points_of(0, &clean)
     }
 
     #[test]

@@ -48,6 +48,28 @@ pub(crate) struct Plan {
     pub(crate) torn_erase: Option<TornErase>,
 }
 
+/// Where an update leads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Goal {
+    /// Number of the release, from 1.
+    pub(crate) release: usize,
+    /// Where it has to run.
+    pub(crate) slot: AppSlot,
+}
+
+impl Goal {
+    /// The first update.
+    pub(crate) const RELEASE_2: Self = Self {
+        release: 2,
+        slot: AppSlot::Ota(1),
+    };
+    /// The second one, back into the slot that the factory filled.
+    pub(crate) const RELEASE_3: Self = Self {
+        release: 3,
+        slot: AppSlot::Ota(0),
+    };
+}
+
 /// An erase that stopped half way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TornErase {
@@ -239,19 +261,20 @@ impl<'a> Unit<'a> {
         Ok(())
     }
 
-    /// Demands that release 2 runs, confirmed: it survives a second restart.
-    pub(crate) fn must_run_confirmed_update(&self, life: &Life) -> Result<()> {
+    /// Demands that this release runs, confirmed: it survives a second restart.
+    pub(crate) fn must_have_updated(&self, life: &Life, goal: Goal) -> Result<()> {
         let end = life.end();
         ensure!(
             end == Some(End::Settled(Settled::UpToDate)),
             "ended with {end:?}"
         );
-        let [_, release] = &self.workshop.product.releases;
-        self.must_run(AppSlot::Ota(1), release)?;
+        let release = self.workshop.product.releases.get(goal.release - 1);
+        let release = release.context("no such release")?;
+        self.must_run(goal.slot, release)?;
         // An entry that still awaits its confirmation would be aborted by this restart.
         let (device, _) = self.judge()?;
         core::write_chip(&self.file, device.flash().contents())?;
-        self.must_run(AppSlot::Ota(1), release)
+        self.must_run(goal.slot, release)
     }
 
     fn device(&self, chip: Chip, test: Test) -> Result<Device<'_>> {

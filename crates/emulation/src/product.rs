@@ -1,4 +1,4 @@
-//! One product: keys, two signed releases, one device, published with the real publish code.
+//! One product: keys, three signed releases, one device, published with the real publish code.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,8 +54,10 @@ pub(crate) struct Product {
     pub(crate) efuses: Efuses,
     pub(crate) flash_key: Zeroizing<[u8; 32]>,
     pub(crate) device_key: Zeroizing<[u8; 64]>,
-    /// Both releases, signed.
-    pub(crate) releases: [Vec<u8>; 2],
+    /// The releases, signed.
+    pub(crate) releases: [Vec<u8>; 3],
+    /// The repository after release 2, and after release 3.
+    pub(crate) repositories: [PathBuf; 2],
     /// The sealed body of release 2.
     pub(crate) body: Digest,
     pub(crate) body_length: u32,
@@ -70,7 +72,7 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// Makes keys, images and a device in `folder`, and publishes both releases.
+    /// Makes keys, images and a device in `folder`, and publishes all releases.
     pub(crate) fn make(folder: &Path) -> Result<Self> {
         let project = folder.join("project");
         let new = NewProject {
@@ -90,13 +92,21 @@ impl Product {
         let releases = [
             sign(folder, "1.0.0", &signer)?,
             sign(folder, "2.0.0", &signer)?,
+            sign(folder, "3.0.0", &signer)?,
         ];
         let mut authority = Authority::open(&project, &Unwatched)?;
         let keys = SoftwareDeviceKey::generate(&mut UnwrapErr(SysRng));
         enrol(&mut authority, &keys)?;
-        let [(first, _), (second, _)] = &releases;
+        let [(first, _), (second, _), (third, _)] = &releases;
         let installed = publish(&mut authority, first)?.position;
         let published = publish(&mut authority, second)?;
+        let repositories = [
+            folder.join("repository-2"),
+            authority.project().repository(),
+        ];
+        let [after_second, last] = &repositories;
+        copy_folder(last, after_second)?;
+        publish(&mut authority, third)?;
         let releases = releases.map(|(_, bytes)| bytes);
         let table =
             PartitionTable::parse_csv(TABLE, TABLE_OFFSET).context("the partition table")?;
@@ -115,6 +125,7 @@ impl Product {
             body: published.body,
             body_length: published.body_length,
             releases,
+            repositories,
             id: project.product,
             vendor: VendorId(project.vendor),
             class: ClassId(project.class),
@@ -166,13 +177,30 @@ impl Product {
         if behind(self.layout.journal).is_some_and(|at| at < 0x4000) {
             return "journal";
         }
-        let target = self.layout.slots.get(1);
-        match target.and_then(|slot| behind(slot.offset)) {
+        // Only the slot that does not run is ever written.
+        let within = |slot: &Region| behind(slot.offset).filter(|at| *at < slot.size);
+        match self.layout.slots.iter().find_map(within) {
             Some(0..0x1000) => "chunk 0",
             Some(_) => CHUNKS,
             None => "elsewhere",
         }
     }
+}
+
+/// Copies a folder with all that is below it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target)
+                .with_context(|| format!("cannot copy to {}", target.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes and signs one release; returns its file and its bytes.
@@ -215,7 +243,7 @@ fn publish(authority: &mut Authority, app: &Path) -> Result<Published> {
 /// What the factory makes: locked, with release 1.
 fn manufacture(
     table: &PartitionTable,
-    [first, _]: &[Vec<u8>; 2],
+    [first, ..]: &[Vec<u8>; 3],
     signer: &SecureBootKey,
     flash_key: &[u8; 32],
 ) -> Result<(Vec<u8>, Efuses)> {

@@ -16,8 +16,8 @@ use crate::Arguments;
 use crate::budget;
 use crate::core::Clock;
 use crate::cuts;
-use crate::life::{Life, Plan, Unit, Workshop};
-use crate::product::Product;
+use crate::life::{Goal, Life, Plan, Unit, Workshop};
+use crate::product::{Product, copy_folder};
 use crate::server::Server;
 use crate::verdict::{Hostile, Rollback, Update, Verdict};
 
@@ -30,30 +30,34 @@ pub(crate) fn play(arguments: &Arguments) -> Result<Verdict> {
         program: &arguments.program,
         product: &product,
     };
+    let [after_second, last] = &product.repositories;
+    let serve = |repository: &Path, name: &str| {
+        let database = folder.path().join(name);
+        Server::start(&arguments.espseal, &product.folder, repository, &database)
+    };
     let stage = Stage {
         arguments,
         workshop: &workshop,
         folder: folder.path(),
-        server: Server::start(
-            &arguments.espseal,
-            &product.folder,
-            &product.folder.join("repository"),
-            &folder.path().join("reports.db"),
-        )?,
+        first: serve(after_second, "first.db")?,
+        second: serve(last, "second.db")?,
     };
-    let (update, clean) = stage.update().context("the update")?;
+    let (legs, chunks) = stage.updates()?;
     stage.say(&format!(
-        "updated in {:.1} s",
+        "updated twice, {:.1} s after the start",
         begun.elapsed().as_secs_f64()
     ));
     let rollback = stage.rollback().context("the rollback")?;
     stage.say("rolled back twice and left alone");
-    let hostile = vec![stage.hostile(0)?, stage.hostile(update.chunks / 2)?];
+    let hostile = vec![stage.hostile(0)?, stage.hostile(chunks / 2)?];
     stage.say("hostile bodies refused");
     let budgets = stage.budgets().context("the run that counts")?;
-    let cuts = cuts::play(&stage, &clean)?;
+    let cuts = cuts::play(&stage, &legs)?;
     Ok(Verdict {
-        update,
+        updates: legs
+            .iter()
+            .map(|leg| Update::of(&leg.life, leg.goal))
+            .collect(),
         rollback,
         hostile,
         cuts,
@@ -62,12 +66,23 @@ pub(crate) fn play(arguments: &Arguments) -> Result<Verdict> {
     })
 }
 
+/// One undisturbed update.
+pub(crate) struct Leg<'s> {
+    /// Every run of it, with the flash before each.
+    pub(crate) life: Life,
+    pub(crate) server: &'s Server,
+    pub(crate) goal: Goal,
+}
+
 /// What the scenes share.
 pub(crate) struct Stage<'a> {
     pub(crate) arguments: &'a Arguments,
     pub(crate) workshop: &'a Workshop<'a>,
     pub(crate) folder: &'a Path,
-    pub(crate) server: Server,
+    /// Offers release 2.
+    first: Server,
+    /// Offers release 3.
+    second: Server,
 }
 
 impl Stage<'_> {
@@ -84,32 +99,34 @@ impl Stage<'_> {
         }
     }
 
-    /// From release 1 to release 2, undisturbed, with every flash operation on record.
-    fn update(&self) -> Result<(Update, Life)> {
+    /// From release 1 to release 2 and on to release 3, undisturbed; and the chunks of each.
+    fn updates(&self) -> Result<([Leg<'_>; 2], u32)> {
         let unit = self.unit("update")?;
+        let first = self.update(&unit, &self.first, Goal::RELEASE_2);
+        let first = first.context("the update to release 2")?;
+        let second = self.update(&unit, &self.second, Goal::RELEASE_3);
+        let second = second.context("the update to release 3")?;
+        let chunks = u32::try_from(first.life.fetched.len())?;
+        Ok(([first, second], chunks))
+    }
+
+    /// One update, with every flash operation on record.
+    fn update<'s>(&self, unit: &Unit<'_>, server: &'s Server, goal: Goal) -> Result<Leg<'s>> {
         let plan = Plan {
             watch: Watch::Operations,
             ..Plan::QUIET
         };
-        let life = unit.live(plan, &self.server)?;
-        unit.must_run_confirmed_update(&life)?;
+        let life = unit.live(plan, server)?;
+        unit.must_have_updated(&life, goal)?;
+        let again = life.fetched_again();
+        ensure!(again == 0, "chunks came twice: {:?}", life.fetched);
+        let boots = life.boots();
         ensure!(
-            life.fetched_again() == 0,
-            "chunks came twice: {:?}",
-            life.fetched
-        );
-        ensure!(
-            life.boots() == [Boot::Idle, Boot::AwaitingConfirmation],
-            "{:?}",
-            life.boots()
+            boots == [Boot::Idle, Boot::AwaitingConfirmation],
+            "{boots:?}"
         );
         ensure!(life.reports == 1, "{} reports arrived", life.reports);
-        let update = Update {
-            chunks: u32::try_from(life.fetched.len())?,
-            flash_operations: life.operations.iter().map(Vec::len).collect(),
-            head_fetched: life.head_fetched(),
-        };
-        Ok((update, life))
+        Ok(Leg { life, server, goal })
     }
 
     /// A release that fails its self-test: tried twice, then never again.
@@ -119,7 +136,7 @@ impl Stage<'_> {
             self_test: SelfTest::Fails,
             ..Plan::QUIET
         };
-        let life = unit.live(plan, &self.server)?;
+        let life = unit.live(plan, &self.first)?;
         let failures: Vec<u8> = life
             .boots()
             .into_iter()
@@ -133,7 +150,7 @@ impl Stage<'_> {
             life.end() != Some(End::Settled(Settled::UpToDate)),
             "it took a bad release"
         );
-        let [release, _] = &self.workshop.product.releases;
+        let [release, ..] = &self.workshop.product.releases;
         unit.must_run(AppSlot::Ota(0), release)?;
         Ok(Rollback {
             boots: life.journeys.len(),
@@ -150,7 +167,8 @@ impl Stage<'_> {
     fn play_hostile(&self, chunk: u32) -> Result<Hostile> {
         let product = self.workshop.product;
         let repository = self.folder.join(format!("hostile-{chunk}"));
-        copy(&product.folder.join("repository"), &repository)?;
+        let [after_second, _] = &product.repositories;
+        copy_folder(after_second, &repository)?;
         let body = repository.join(Resource::Body(&product.body).path().as_str());
         flip(&body, usize::try_from(chunk)? * 4096 + 1234)?;
         let database = self.folder.join(format!("hostile-{chunk}.db"));
@@ -166,7 +184,7 @@ impl Stage<'_> {
             end == Some(End::Refused(refusal.code())),
             "ended with {end:?}"
         );
-        let [first, _] = &product.releases;
+        let [first, ..] = &product.releases;
         unit.must_run(AppSlot::Ota(0), first)?;
         let report = unit.judge_without_factory_image()?;
         let nothing = BootOutcome::Failed(BootFailure::NoBootableApp);
@@ -175,8 +193,8 @@ impl Stage<'_> {
             "the agent wrote something that boots: {report:?}"
         );
         // The same device, met by an honest server.
-        let life = unit.live(Plan::QUIET, &self.server)?;
-        unit.must_run_confirmed_update(&life)?;
+        let life = unit.live(Plan::QUIET, &self.first)?;
+        unit.must_have_updated(&life, Goal::RELEASE_2)?;
         Ok(Hostile {
             chunk,
             refused_with: refusal.code(),
@@ -191,8 +209,8 @@ impl Stage<'_> {
             clock: Clock::Instructions,
             ..Plan::QUIET
         };
-        let life = unit.live(plan, &self.server)?;
-        unit.must_run_confirmed_update(&life)?;
+        let life = unit.live(plan, &self.first)?;
+        unit.must_have_updated(&life, Goal::RELEASE_2)?;
         let journeys: Vec<_> = life.journeys.iter().flatten().copied().collect();
         budget::measure(
             &self.arguments.program,
@@ -200,22 +218,6 @@ impl Stage<'_> {
             self.workshop.product.body_length,
         )
     }
-}
-
-/// Copies a folder.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
-    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), &target)
-                .with_context(|| format!("cannot copy to {}", target.display()))?;
-        }
-    }
-    Ok(())
 }
 
 /// Flips one bit of a file.

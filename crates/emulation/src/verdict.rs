@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::budget::Budgets;
+use crate::life::{Goal, Life};
 
 /// Everything.
 #[derive(Debug, Serialize)]
 pub(crate) struct Verdict {
-    pub(crate) update: Update,
+    pub(crate) updates: Vec<Update>,
     pub(crate) cuts: Cuts,
     pub(crate) rollback: Rollback,
     pub(crate) hostile: Vec<Hostile>,
@@ -17,13 +18,26 @@ pub(crate) struct Verdict {
     pub(crate) seconds: f64,
 }
 
-/// The update that nothing disturbed.
+/// An update that nothing disturbed.
 #[derive(Debug, Serialize)]
 pub(crate) struct Update {
-    pub(crate) chunks: u32,
+    /// The release that it led to.
+    release: usize,
+    chunks: usize,
     /// Erases and page programs of each run.
-    pub(crate) flash_operations: Vec<usize>,
-    pub(crate) head_fetched: u32,
+    flash_operations: Vec<usize>,
+    head_fetched: u32,
+}
+
+impl Update {
+    pub(crate) fn of(life: &Life, goal: Goal) -> Self {
+        Self {
+            release: goal.release,
+            chunks: life.fetched.len(),
+            flash_operations: life.operations.iter().map(Vec::len).collect(),
+            head_fetched: life.head_fetched(),
+        }
+    }
 }
 
 /// The power cuts; each was followed by a resumed and confirmed update.
@@ -59,12 +73,14 @@ impl Verdict {
     }
 
     pub(crate) fn print(&self) {
-        let (update, cuts) = (&self.update, &self.cuts);
+        let cuts = &self.cuts;
         println!("\nthe agent on an emulated RV32IMC core, judged by the virtual device:");
-        println!(
-            "  update     {} chunks, {:?} flash operations, confirmed",
-            update.chunks, update.flash_operations
-        );
+        for update in &self.updates {
+            println!(
+                "  update     to release {}: {} chunks, {:?} flash operations, confirmed",
+                update.release, update.chunks, update.flash_operations
+            );
+        }
         println!(
             "  power cuts {} points, {} inside a page program, {} inside an erase; each resumed, confirmed",
             cuts.points, cuts.inside_a_page, cuts.inside_an_erase
