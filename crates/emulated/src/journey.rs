@@ -1,7 +1,7 @@
 //! What the firmware did between two restarts, as it tells the host at the end.
 //!
 //! ```text
-//! boot u8, count u8 | end u8, code u16 | operations u32 | stack 5 x u32
+//! boot u8, count u8 | end u8, code u16 | operations u32 | stack 6 x u32
 //! chunks u32 | chunks own u64 | staging own u64 | everything u64 | crypto alone u32
 //! ```
 
@@ -74,11 +74,13 @@ pub enum Settled {
     OfferChanged,
 }
 
-/// Bytes of stack that each method of the agent takes, drivers included; 0 for what was not called.
+/// Bytes of stack that each method of the agent takes, bridge included; 0 for what was not called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stack {
     /// What the program itself stands on: the agent, its drivers, the flash cipher's keys.
     pub base: u32,
+    /// Flash driver and cipher, which have a stack of their own.
+    pub flash: u32,
     /// `on_boot`.
     pub on_boot: u32,
     /// `update`.
@@ -136,7 +138,7 @@ impl From<&UpdateOutcome> for End {
 
 impl Journey {
     /// Bytes of an encoded journey.
-    pub const LEN: usize = 61;
+    pub const LEN: usize = 65;
 
     /// Reads a journey; `None` for anything that [`Self::encode`] does not write.
     #[must_use]
@@ -169,6 +171,7 @@ impl Journey {
             operations: reader.u32()?,
             stack: Stack {
                 base: reader.u32()?,
+                flash: reader.u32()?,
                 on_boot: reader.u32()?,
                 update: reader.u32()?,
                 confirm: reader.u32()?,
@@ -216,6 +219,7 @@ impl Journey {
         };
         let Stack {
             base,
+            flash,
             on_boot,
             update,
             confirm,
@@ -226,6 +230,7 @@ impl Journey {
         for number in [
             self.operations,
             base,
+            flash,
             on_boot,
             update,
             confirm,
@@ -255,6 +260,7 @@ mod tests {
             operations: 0x0102_0304,
             stack: Stack {
                 base: 9,
+                flash: 10,
                 on_boot: 1,
                 update: 2,
                 confirm: 3,

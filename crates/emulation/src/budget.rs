@@ -75,8 +75,14 @@ pub(crate) fn measure(program: &Path, journeys: &[Journey], body: u32) -> Result
             row("  in confirm", confirm, "bytes", None),
             row("  in report", report, "bytes", None),
             row(
-                "  under them: agent, drivers, keys",
+                "  not counted: the app's own, under them",
                 deepest(|journey| journey.stack.base),
+                "bytes",
+                None,
+            ),
+            row(
+                "  not counted: flash driver and cipher, beside them",
+                deepest(|journey| journey.stack.flash),
                 "bytes",
                 None,
             ),

@@ -98,8 +98,9 @@ pub(crate) fn run(
 
 /// Starts QEMU.
 ///
-/// The block layer would let two writes to one sector pass each other on their way to the file, an
-/// erase and the program after it; a driver with a larger block size makes it wait instead.
+/// QEMU's block layer keeps overlapping writes in order only where one of them is smaller than the
+/// driver's block: blkdebug, with blocks of a sector, makes every page program one of those, so that
+/// none overtakes the erase before it on its way to the file.
 fn start(program: &Path, flash: &Path, clock: Clock) -> Result<Child> {
     let path = flash.to_str().context("the flash file has no plain name")?;
     let drive = format!(

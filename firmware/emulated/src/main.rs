@@ -23,11 +23,12 @@ use emulated::transport::Bridge;
 use espseal_agent::agent::{Agent, BootOutcome, Parts};
 use espseal_agent::config::Config;
 use espseal_agent::error::AgentError;
+use espseal_agent::flash::Flash;
 use espseal_agent::workspace::Workspace;
 use espseal_crypto::device_key::SoftwareDeviceKey;
 use espseal_crypto::flash_encryption::{FlashCipher, FlashCryptConfig, FlashKey};
 use espseal_format::report::Event as ReportEvent;
-use espseal_format::units::FlashOffset;
+use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 
 use board::{Qspi, power_off};
 use host::Host;
@@ -36,12 +37,45 @@ use meter::{Meter, Outside};
 /// The agent with this board's drivers.
 type EmulatedAgent<'a> = Agent<
     'a,
-    Outside<'a, EncryptedFlash<Qspi, Battery<'a>>>,
+    Outside<'a, OwnStack<EncryptedFlash<Qspi, Battery<'a>>>>,
     Outside<'a, &'a mut Bridge<Host>>,
     SoftwareDeviceKey,
     Chip,
     &'a Meter,
 >;
+
+/// A flash whose driver runs on a stack of its own.
+struct OwnStack<F>(F);
+
+impl<F: Flash> Flash for OwnStack<F> {
+    type Error = F::Error;
+
+    fn read(&mut self, at: FlashOffset, buffer: &mut [u8]) -> Result<(), F::Error> {
+        aside(|| self.0.read(at, buffer))
+    }
+
+    fn replace_sector(
+        &mut self,
+        at: FlashOffset,
+        data: &[u8; SECTOR_SIZE],
+    ) -> Result<(), F::Error> {
+        aside(|| self.0.replace_sector(at, data))
+    }
+
+    fn erase_sector(&mut self, at: FlashOffset) -> Result<(), F::Error> {
+        aside(|| self.0.erase_sector(at))
+    }
+}
+
+/// Runs `work` on the second stack.
+fn aside<R>(mut work: impl FnMut() -> R) -> R {
+    let mut result = None;
+    stack::on_second(&mut || result = Some(work()));
+    match result {
+        Some(result) => result,
+        None => power_off(),
+    }
+}
 
 /// A supply that ends the program when power goes.
 struct Battery<'m> {
@@ -119,7 +153,9 @@ fn live(
         base: stack::in_use(),
         ..Stack::default()
     };
+    stack::paint_second();
     let (boot, end) = act(&mut agent, device.test.self_test, &mut stack);
+    stack.flash = stack::second_in_use();
     Journey {
         boot,
         end,
@@ -155,7 +191,7 @@ fn assemble<'a>(
     };
     let parts = Parts {
         flash: Outside {
-            inner: flash,
+            inner: OwnStack(flash),
             meter,
         },
         transport: Outside {
