@@ -1,7 +1,7 @@
 //! What the firmware did between two restarts, as it tells the host at the end.
 //!
 //! ```text
-//! boot u8, count u8 | end u8, code u16 | operations u32 | stack 6 x u32
+//! boot u8, count u8 | end u8, code u16 | operations u32 | stack 6 x u32, steps 5 x u32
 //! chunks u32 | chunks own u64 | staging own u64 | everything u64 | crypto alone u32
 //! ```
 
@@ -85,10 +85,27 @@ pub struct Stack {
     pub on_boot: u32,
     /// `update`.
     pub update: u32,
+    /// The steps of `update`.
+    pub steps: Steps,
     /// `confirm`.
     pub confirm: u32,
     /// `report`.
     pub report: u32,
+}
+
+/// Bytes of stack of the steps of an update, each measured until the observer hears of its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Until the manifest of the offer is verified.
+    pub metadata: u32,
+    /// Until the content key is unwrapped and matches its commitment.
+    pub key: u32,
+    /// Fetching, checking, decrypting and writing chunks.
+    pub chunks: u32,
+    /// Checking the whole image: digest, structure, signature, descriptor.
+    pub image: u32,
+    /// Asking again and selecting the new image.
+    pub activation: u32,
 }
 
 /// Instructions, counted by the core.
@@ -138,7 +155,7 @@ impl From<&UpdateOutcome> for End {
 
 impl Journey {
     /// Bytes of an encoded journey.
-    pub const LEN: usize = 65;
+    pub const LEN: usize = 85;
 
     /// Reads a journey; `None` for anything that [`Self::encode`] does not write.
     #[must_use]
@@ -176,6 +193,13 @@ impl Journey {
                 update: reader.u32()?,
                 confirm: reader.u32()?,
                 report: reader.u32()?,
+                steps: Steps {
+                    metadata: reader.u32()?,
+                    key: reader.u32()?,
+                    chunks: reader.u32()?,
+                    image: reader.u32()?,
+                    activation: reader.u32()?,
+                },
             },
             instructions: Instructions {
                 chunks: reader.u32()?,
@@ -224,6 +248,7 @@ impl Journey {
             update,
             confirm,
             report,
+            steps,
         } = self.stack;
         let counted = &self.instructions;
         writer.put(&[boot, count, end])?.put(&code.to_le_bytes())?;
@@ -235,6 +260,11 @@ impl Journey {
             update,
             confirm,
             report,
+            steps.metadata,
+            steps.key,
+            steps.chunks,
+            steps.image,
+            steps.activation,
             counted.chunks,
         ] {
             writer.put(&number.to_le_bytes())?;
@@ -265,6 +295,13 @@ mod tests {
                 update: 2,
                 confirm: 3,
                 report: 4,
+                steps: Steps {
+                    metadata: 11,
+                    key: 12,
+                    chunks: 13,
+                    image: 14,
+                    activation: 15,
+                },
             },
             instructions: Instructions {
                 chunks: 5,

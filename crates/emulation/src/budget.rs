@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use emulated::journey::{Instructions, Journey};
+use emulated::journey::{Instructions, Journey, Steps};
 use serde::Serialize;
 
 /// Most bytes of stack below a call of the agent.
@@ -38,6 +38,10 @@ impl Row {
 /// Takes the figures of one update: what its runs told, and what the program's sections take.
 pub(crate) fn measure(program: &Path, journeys: &[Journey], body: u32) -> Result<Budgets> {
     let deepest = |of: fn(&Journey) -> u32| f64::from(journeys.iter().map(of).max().unwrap_or(0));
+    let steps = |of: fn(&Steps) -> u32| {
+        let all = journeys.iter().map(|journey| of(&journey.stack.steps));
+        f64::from(all.max().unwrap_or(0))
+    };
     let depths = [
         deepest(|journey| journey.stack.on_boot),
         deepest(|journey| journey.stack.update),
@@ -72,6 +76,31 @@ pub(crate) fn measure(program: &Path, journeys: &[Journey], body: u32) -> Result
             row("peak stack", peak, "bytes", Some(STACK)),
             row("  in on_boot", on_boot, "bytes", None),
             row("  in update", update, "bytes", None),
+            row(
+                "    until the manifest is verified",
+                steps(|steps| steps.metadata),
+                "bytes",
+                None,
+            ),
+            row(
+                "    until the content key is open",
+                steps(|steps| steps.key),
+                "bytes",
+                None,
+            ),
+            row("    chunks", steps(|steps| steps.chunks), "bytes", None),
+            row(
+                "    checks of the image",
+                steps(|steps| steps.image),
+                "bytes",
+                None,
+            ),
+            row(
+                "    asking again, activation",
+                steps(|steps| steps.activation),
+                "bytes",
+                None,
+            ),
             row("  in confirm", confirm, "bytes", None),
             row("  in report", report, "bytes", None),
             row(

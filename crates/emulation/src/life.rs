@@ -16,6 +16,7 @@ use espseal_twin::device::VirtualDevice;
 use espseal_twin::nor::NorFlash;
 
 use crate::core::{self, Clock, RunEnd};
+use crate::interrupt;
 use crate::product::{FLASH_SIZE, Product};
 use crate::server::Server;
 
@@ -162,6 +163,7 @@ impl<'a> Unit<'a> {
         let mut life = Life::default();
         let mut cut = plan.cut;
         while life.journeys.len() < MAX_BOOTS {
+            interrupt::check()?;
             life.flash.push(self.contents()?);
             let chip = self.power_on()?;
             let test = Test {

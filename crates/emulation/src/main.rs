@@ -7,6 +7,7 @@ mod budget;
 mod core;
 mod cuts;
 mod image;
+mod interrupt;
 mod life;
 mod product;
 mod scenes;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
 
 /// Plays every scene; says whether all went well.
 fn run(arguments: &Arguments) -> Result<bool> {
+    interrupt::listen()?;
     let verdict = scenes::play(arguments)?;
     let text = serde_json::to_string_pretty(&verdict)?;
     if let Some(path) = &arguments.record {

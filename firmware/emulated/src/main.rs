@@ -154,8 +154,9 @@ fn live(
         ..Stack::default()
     };
     stack::paint_second();
-    let (boot, end) = act(&mut agent, device.test.self_test, &mut stack);
+    let (boot, end) = act(&mut agent, device.test.self_test, &mut stack, meter);
     stack.flash = stack::second_in_use();
+    stack.steps = meter.steps();
     Journey {
         boot,
         end,
@@ -209,7 +210,12 @@ fn assemble<'a>(
 }
 
 /// Boots, confirms, updates, each with a measured stack.
-fn act(agent: &mut EmulatedAgent<'_>, self_test: SelfTest, stack: &mut Stack) -> (Boot, End) {
+fn act(
+    agent: &mut EmulatedAgent<'_>,
+    self_test: SelfTest,
+    stack: &mut Stack,
+    meter: &Meter,
+) -> (Boot, End) {
     let refused = |error: AgentError| End::Refused(error.code());
     let boot = measured(&mut stack.on_boot, || agent.on_boot());
     let boot = match boot {
@@ -238,6 +244,7 @@ fn act(agent: &mut EmulatedAgent<'_>, self_test: SelfTest, stack: &mut Stack) ->
     {
         return (seen, refused(error));
     }
+    meter.begin_update();
     match measured(&mut stack.update, || agent.update()) {
         Ok(outcome) => (seen, End::from(&outcome)),
         Err(error) => (seen, refused(error)),

@@ -6,13 +6,15 @@ use core::arch::asm;
 use core::cell::Cell;
 use core::ops::Range;
 
-use emulated::journey::Instructions;
+use emulated::journey::{Instructions, Steps};
 use espseal_agent::flash::Flash;
 use espseal_agent::observer::{Event, Observer};
 use espseal_agent::transport::Transport;
 use espseal_crypto::content::{BodyKeystream, ContentKey, Iv};
 use espseal_format::repository::Resource;
 use espseal_format::units::{CHUNK_SIZE, Digest, FlashOffset, SECTOR_SIZE};
+
+use crate::stack;
 
 /// Instructions so far.
 pub fn instructions() -> u64 {
@@ -55,6 +57,8 @@ pub struct Meter {
     staging: Cell<Option<u64>>,
     counted: Cell<Instructions>,
     operations: Cell<u32>,
+    step: Cell<Step>,
+    steps: Cell<Steps>,
 }
 
 impl Meter {
@@ -64,6 +68,54 @@ impl Meter {
             everything: instructions(),
             ..self.counted.get()
         }
+    }
+
+    /// Deepest stack of each step of an update.
+    pub fn steps(&self) -> Steps {
+        self.steps.get()
+    }
+
+    /// Metadata ends where the agent asks for its shard: no event says so.
+    fn note_request(&self, resource: &Resource<'_>) {
+        if let (Step::Metadata, Resource::EpochShard { .. }) = (self.step.get(), resource) {
+            let metadata = stack::depth_since().max(self.steps.get().metadata);
+            self.steps.set(Steps {
+                metadata,
+                ..self.steps.get()
+            });
+            self.step.set(Step::Key);
+        }
+    }
+
+    /// Notes how deep the stack was in the step that the event ends or goes on with.
+    fn note_depth(&self, event: &Event) {
+        let depth = stack::depth_since();
+        let mut steps = self.steps.get();
+        let (step, next) = match (self.step.get(), event) {
+            (Step::Metadata, _) => (&mut steps.metadata, Step::Metadata),
+            (Step::Key, Event::KeyCommitted) => (&mut steps.key, Step::Chunks),
+            (Step::Key, _) => (&mut steps.key, Step::Key),
+            (Step::Chunks | Step::Head, Event::Verified { .. }) => {
+                (&mut steps.image, Step::Activation)
+            }
+            // Between fetching chunk 0 for good and writing it stand all checks of the image.
+            (Step::Head, Event::Written { .. }) => (&mut steps.image, Step::Chunks),
+            (Step::Chunks | Step::Head, Event::Fetched { chunk }) if chunk.get() == 0 => {
+                (&mut steps.chunks, Step::Head)
+            }
+            (Step::Chunks | Step::Head, Event::Fetched { .. }) => (&mut steps.chunks, Step::Chunks),
+            (same @ (Step::Chunks | Step::Head), _) => (&mut steps.chunks, same),
+            (Step::Activation, _) => (&mut steps.activation, Step::Activation),
+        };
+        *step = depth.max(*step);
+        self.steps.set(steps);
+        self.step.set(next);
+    }
+
+    /// The update begins: what is measured now is its first step.
+    pub fn begin_update(&self) {
+        self.step.set(Step::Metadata);
+        self.steps.set(Steps::default());
     }
 
     /// Flash operations that were begun.
@@ -99,6 +151,18 @@ impl Meter {
     }
 }
 
+/// Where in an update the agent is.
+#[derive(Clone, Copy, Debug, Default)]
+enum Step {
+    #[default]
+    Metadata,
+    Key,
+    Chunks,
+    /// Chunk 0 is in memory.
+    Head,
+    Activation,
+}
+
 /// A flash or a transport whose instructions are not the agent's.
 #[derive(Debug)]
 pub struct Outside<'m, T> {
@@ -132,7 +196,10 @@ impl<T: Transport> Transport for Outside<'_, T> {
     type Error = T::Error;
 
     fn open(&mut self, resource: Resource<'_>, range: Option<Range<u32>>) -> Result<(), T::Error> {
-        self.meter.outside(|| self.inner.open(resource, range))
+        self.meter.outside(|| {
+            self.meter.note_request(&resource);
+            self.inner.open(resource, range)
+        })
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, T::Error> {
@@ -152,6 +219,7 @@ impl Observer for &Meter {
     /// A chunk costs what passes between its being written and that of the chunk before it.
     fn event(&mut self, event: &Event) {
         let own = self.own();
+        self.outside(|| self.note_depth(event));
         let mut counted = self.counted.get();
         match event {
             Event::Staging { .. } => self.staging.set(Some(own)),

@@ -5,11 +5,10 @@
 
 use core::arch::asm;
 use core::ptr;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// Paint; unlikely as a value, and no address.
 const PAINT: u32 = 0xC5A1_3E97;
-/// How far below the stack pointer is painted.
-const PAINTED: usize = 48 * 1024;
 /// Bytes of each core's stack: `_hart_stack_size` in `memory.x`.
 const CORE_STACK: usize = 64 * 1024;
 
@@ -40,23 +39,43 @@ pub fn in_use() -> u32 {
     bytes(first().saturating_sub(stack_pointer()))
 }
 
+/// Where the stack began that is being measured, and how deep it was so far.
+static TOP: AtomicUsize = AtomicUsize::new(0);
+static DEEPEST: AtomicU32 = AtomicU32::new(0);
+
 /// Runs `work` and returns how many bytes of stack it took.
 #[inline(never)]
 pub fn depth_of(work: &mut dyn FnMut()) -> u32 {
     let top = stack_pointer() & !3;
-    paint(top);
+    TOP.store(top, Ordering::Relaxed);
+    DEEPEST.store(0, Ordering::Relaxed);
+    paint(first(), top);
     work();
-    painted_away(top)
+    DEEPEST
+        .load(Ordering::Relaxed)
+        .max(painted_away(first(), top))
+}
+
+/// How deep the stack of the running [`depth_of`] was since this was called last.
+#[inline(never)]
+pub fn depth_since() -> u32 {
+    let depth = painted_away(first(), TOP.load(Ordering::Relaxed));
+    DEEPEST.store(
+        DEEPEST.load(Ordering::Relaxed).max(depth),
+        Ordering::Relaxed,
+    );
+    paint(first(), stack_pointer() & !3);
+    depth
 }
 
 /// Paints the second stack.
 pub fn paint_second() {
-    paint(second());
+    paint(second(), second());
 }
 
 /// Bytes of the second stack that were used since it was painted.
 pub fn second_in_use() -> u32 {
-    painted_away(second())
+    painted_away(second(), second())
 }
 
 /// Runs `work` on the second stack; not to be nested.
@@ -80,18 +99,18 @@ pub fn on_second(mut work: &mut dyn FnMut()) {
     }
 }
 
-/// Paints below `top`. Inlined, so that it has no frame there.
+/// Paints a core's stack from its lowest byte up to `top`. Inlined, so that it has no frame there.
 #[inline(always)]
-fn paint(top: usize) {
-    for word in (top - PAINTED..top).step_by(4) {
-        // SAFETY: below the pointer of a core's stack, where nothing lives: the ABI has no red zone.
+fn paint(core: usize, top: usize) {
+    for word in (core - CORE_STACK..top).step_by(4) {
+        // SAFETY: below the pointer of the core's stack nothing lives: the ABI has no red zone.
         unsafe { ptr::write_volatile(word as *mut u32, PAINT) };
     }
 }
 
 /// How far below `top` the paint is gone.
-fn painted_away(top: usize) -> u32 {
-    let deepest = (top - PAINTED..top).step_by(4).find(|word| {
+fn painted_away(core: usize, top: usize) -> u32 {
+    let deepest = (core - CORE_STACK..top).step_by(4).find(|word| {
         // SAFETY: as in `paint`.
         unsafe { ptr::read_volatile(*word as *const u32) != PAINT }
     });
