@@ -21,7 +21,7 @@ use espseal_publish::image_signing::{ImageKind, sign_image};
 use espseal_publish::observer::Unwatched;
 use espseal_publish::rehearsal::TwinRehearsal;
 use espseal_publish::release::{PublishRequest, Published, RepositoryState};
-use espseal_publish::rsa_signer::SecureBootKey;
+use espseal_publish::secure_boot_key::SecureBootKey;
 use espseal_twin::efuse::{Efuses, Mac};
 use espseal_twin::factory::{FactoryPlan, Security};
 use getrandom::SysRng;
@@ -207,7 +207,7 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 fn sign(folder: &Path, version: &str, key: &SecureBootKey) -> Result<(PathBuf, Vec<u8>)> {
     let file = folder.join(format!("{version}.bin"));
     let image = image::app(version, APP_LENGTH)?;
-    let signed = sign_image(&file, &image, ImageKind::App, key)?.bytes;
+    let signed = sign_image(&file, &image, ImageKind::App, &[key])?.bytes;
     fs::write(&file, &signed).with_context(|| format!("cannot write {}", file.display()))?;
     Ok((file, signed))
 }
@@ -251,7 +251,7 @@ fn manufacture(
         Path::new("bootloader"),
         &image::bootloader()?,
         ImageKind::Bootloader,
-        signer,
+        &[signer],
     )?;
     let made = FactoryPlan {
         chip: ChipId::Esp32C3,
