@@ -6,6 +6,7 @@ mod demo;
 mod nostd;
 mod oracles;
 mod process;
+mod proofs;
 mod size;
 mod test;
 
@@ -33,6 +34,8 @@ enum Task {
     Demo(demo::Arguments),
     /// Install the tools and real images that the tests compare with, and nothing else
     Oracles,
+    /// Cut the power before, inside and after every flash operation of an update
+    PowerCut(proofs::PowerCut),
     /// Measure how much the agent adds to a firmware
     Size,
     /// Build the device crates for a chip without an operating system or an allocator
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Oracles => oracles::install(),
+        Task::PowerCut(arguments) => proofs::power_cut(&arguments),
         Task::Size => size::run(),
         Task::Nostd => nostd::run(),
     };

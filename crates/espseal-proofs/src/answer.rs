@@ -23,7 +23,10 @@ pub(crate) fn give(answer: &impl Answer, json: bool) -> ExitCode {
     let text = if json {
         serde_json::to_string_pretty(answer).unwrap()
     } else {
-        let words = answer.words().iter().map(|words| format!("violation: {words}\n"));
+        let words = answer
+            .words()
+            .iter()
+            .map(|words| format!("violation: {words}\n"));
         format!("{}{}", words.collect::<String>(), answer.summary())
     };
     // A reader who has gone needs no answer.

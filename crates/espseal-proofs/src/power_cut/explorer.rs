@@ -126,7 +126,11 @@ impl<'s> Explorer<'s> {
     }
 
     /// Cuts of the story without any other cut, to be shared out among the cores.
-    fn first_cuts(&self, bench: &mut Bench<'_>, first: &State) -> (usize, Vec<(Vec<String>, State)>) {
+    fn first_cuts(
+        &self,
+        bench: &mut Bench<'_>,
+        first: &State,
+    ) -> (usize, Vec<(Vec<String>, State)>) {
         let (mut state, mut operations, mut children) = (first.clone(), 0, Vec::new());
         for _ in 0..MAX_LIVES {
             let Ok(life) = bench.live(&state) else {
@@ -319,7 +323,8 @@ impl<'s> Explorer<'s> {
         }
         found.lives = self.lives.load(Ordering::Relaxed);
         found.violations = self.violations.load(Ordering::Relaxed);
-        found.words = std::mem::take(&mut *self.words.lock().unwrap_or_else(PoisonError::into_inner));
+        found.words =
+            std::mem::take(&mut *self.words.lock().unwrap_or_else(PoisonError::into_inner));
         found
     }
 
@@ -330,7 +335,11 @@ impl<'s> Explorer<'s> {
         self.violations.fetch_add(1, Ordering::Relaxed);
         let mut kept = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() < KEPT {
-            kept.push(format!("{}: [{}] {words}", self.story.name(), trail.join("; ")));
+            kept.push(format!(
+                "{}: [{}] {words}",
+                self.story.name(),
+                trail.join("; ")
+            ));
         }
     }
 

@@ -143,6 +143,27 @@ impl<'s> Bench<'s> {
         })
     }
 
+    /// Lives from `state` with real power cuts, for as long as there is power.
+    #[cfg(test)]
+    pub(crate) fn live_with(
+        &mut self,
+        state: &State,
+        cuts: impl IntoIterator<Item = espseal_twin::power::PowerCut>,
+    ) {
+        self.load(state);
+        self.device.power().plan(cuts);
+        self.device.power_on();
+        if self.device.running().is_some() && !self.device.power().is_lost() {
+            let _ = self.day(state.stage, &Meter::default());
+        }
+    }
+
+    /// What the flash chip holds.
+    #[cfg(test)]
+    pub(crate) fn contents(&self) -> &[u8] {
+        self.device.flash().contents()
+    }
+
     /// What the firmware does between two restarts.
     fn day(
         &mut self,
@@ -269,10 +290,15 @@ impl<'s> Bench<'s> {
             if magic != [0xE9] || self.approved_at(*offset).is_some() {
                 continue;
             }
-            let others = regions.iter().enumerate().filter(|(other, _)| *other != index);
+            let others = regions
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != index);
             let others = others.map(|(_, offset)| offset.get());
             let otadata = layout.otadata.get();
-            let blank: Vec<u32> = others.chain([otadata, otadata + SECTOR_SIZE as u32]).collect();
+            let blank: Vec<u32> = others
+                .chain([otadata, otadata + SECTOR_SIZE as u32])
+                .collect();
             for at in blank {
                 let flash = self.device.flash_mut();
                 let at = FlashOffset::new(at);
@@ -282,7 +308,9 @@ impl<'s> Bench<'s> {
             let runs = self.device.power_on().running();
             self.load(state);
             if runs.is_some() {
-                return Err(format!("an image at {offset} would boot that nobody approved"));
+                return Err(format!(
+                    "an image at {offset} would boot that nobody approved"
+                ));
             }
         }
         Ok(())

@@ -7,9 +7,7 @@ use espseal_twin::power::{Moment, Tear};
 
 use super::explorer::{Cuts, Place};
 use super::story::Plot;
-use crate::geometry::{
-    CHIPS, FACTORY, Geometry, LARGE, Locks, THREE_SLOTS, TWO_SLOTS, Table,
-};
+use crate::geometry::{CHIPS, FACTORY, Geometry, LARGE, Locks, THREE_SLOTS, TWO_SLOTS, Table};
 
 /// Length of a small new image in bytes, before padding and signature: three chunks when signed.
 pub(crate) const SMALL: usize = 7000;
@@ -53,7 +51,11 @@ fn coarse() -> Vec<Moment> {
 
 fn moments(tears: impl Iterator<Item = Tear>) -> Vec<Moment> {
     let inside = tears.map(Moment::Inside);
-    [Moment::Before].into_iter().chain(inside).chain([Moment::After]).collect()
+    [Moment::Before]
+        .into_iter()
+        .chain(inside)
+        .chain([Moment::After])
+        .collect()
 }
 
 fn once(moments: Vec<Moment>) -> Cuts {
@@ -120,14 +122,22 @@ pub(crate) fn tasks(scope: Scope) -> Vec<Task> {
     let plain = |task: &Task| task.geometry.rollback == Rollback::Enabled;
     match scope {
         Scope::Quick => {
-            let mut tasks = stories(&geometries(&[&TWO_SLOTS], &[Locks::Release]), SMALL, &once(coarse()));
+            let mut tasks = stories(
+                &geometries(&[&TWO_SLOTS], &[Locks::Release]),
+                SMALL,
+                &once(coarse()),
+            );
             tasks.retain(|task| task.geometry.chip == ChipId::Esp32C3);
-            tasks.extend(two_pages(&once(vec![Moment::Before]), |task| plain(task) && task.geometry.chip == ChipId::Esp32));
+            tasks.extend(two_pages(&once(vec![Moment::Before]), |task| {
+                plain(task) && task.geometry.chip == ChipId::Esp32
+            }));
             tasks
         }
         Scope::Share => {
             let mut tasks = stories(&geometries(&small, &ends), SMALL, &once(coarse()));
-            let pairs = stories(&geometries(&[&TWO_SLOTS], &[Locks::Open]), 3000, &twice(Place::Everywhere));
+            tasks.retain(is_telling);
+            let open = geometries(&[&TWO_SLOTS], &[Locks::Open]);
+            let pairs = stories(&open, 4200, &twice(Place::Everywhere));
             tasks.extend(pairs.into_iter().filter(|task| {
                 task.plot == Plot::Update && plain(task) && task.geometry.chip == ChipId::Esp32C3
             }));
@@ -138,12 +148,18 @@ pub(crate) fn tasks(scope: Scope) -> Vec<Task> {
         }
         Scope::Full => {
             let mut tasks = stories(&geometries(&small, &all), SMALL, &once(fine()));
-            tasks.extend(stories(&geometries(&[&TWO_SLOTS], &ends), SMALL, &twice(Place::Everywhere)));
+            tasks.extend(stories(
+                &geometries(&[&TWO_SLOTS], &ends),
+                SMALL,
+                &twice(Place::Everywhere),
+            ));
             let others = geometries(&[&FACTORY, &THREE_SLOTS], &[Locks::Release]);
             let others = stories(&others, SMALL, &twice(Place::Everywhere));
-            tasks.extend(others.into_iter().filter(|task| {
-                matches!(task.plot, Plot::Update | Plot::Chain) && plain(task)
-            }));
+            tasks.extend(
+                others
+                    .into_iter()
+                    .filter(|task| matches!(task.plot, Plot::Update | Plot::Chain) && plain(task)),
+            );
             tasks.extend(two_pages(&once(coarse()), plain));
             tasks.extend(two_pages(&twice(Place::Trial), plain));
             tasks
@@ -156,4 +172,13 @@ fn two_pages(cuts: &Cuts, wanted: impl Fn(&Task) -> bool) -> Vec<Task> {
     let mut tasks = stories(&geometries(&[&LARGE], &[Locks::Release]), WHOLE, cuts);
     tasks.retain(|task| task.plot == Plot::Update && wanted(task));
     tasks
+}
+
+/// Whether a story belongs to the share: all plots on encrypted devices of two slots, and on each
+/// other table two plots that write wherever anything is ever written.
+fn is_telling(task: &Task) -> bool {
+    let Geometry { table, locks, .. } = task.geometry;
+    let main = locks == Locks::Release && table.name == TWO_SLOTS.name;
+    let guarded = task.geometry.rollback == Rollback::Enabled;
+    main || guarded && matches!(task.plot, Plot::Update | Plot::Crasher)
 }

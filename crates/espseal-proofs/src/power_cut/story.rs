@@ -8,7 +8,7 @@ use espseal_format::units::{Digest, SecurityVersion};
 use espseal_twin::boot::{BootloaderSettings, Rollback};
 use espseal_twin::efuse::Efuses;
 
-use crate::geometry::{Geometry, Locks};
+use crate::geometry::Geometry;
 use crate::image::App;
 use crate::maker::{Files, Maker};
 use crate::rng::TestRng;
@@ -108,7 +108,7 @@ impl Story {
         };
         let old = app("1.0", 3000).build();
         let device = SoftwareDeviceKey::generate(&mut TestRng::new(2));
-        let mut maker = Maker::new(geometry.chip);
+        let mut maker = Maker::new(geometry.chip).with_one_root_key();
         maker.enrol(&[&device]);
         let root: &'static [u8] = Vec::leak(maker.signed_root());
         let (new, newer) = (app("2.0", length), app("3.0", length + 100));
@@ -159,11 +159,6 @@ impl Story {
     /// Whether quarantine in this phase needs no trial that was cut or crashed.
     pub(crate) fn condemned(&self, phase: u8) -> bool {
         self.plot == Plot::Refused && phase == 0
-    }
-
-    /// Whether only images that a key signed can boot at all.
-    pub(crate) fn is_locked(&self) -> bool {
-        self.geometry.locks != Locks::Open
     }
 }
 
