@@ -13,15 +13,18 @@ pub(crate) struct PowerCut {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+    /// Only stories whose name contains this, for example `ESP32-C3, two slots`
+    #[arg(long, default_value = "")]
+    only: String,
 }
 
 /// Cuts the power before, inside and after every flash operation.
 pub(crate) fn power_cut(arguments: &PowerCut) -> Result<()> {
     let flags = [(arguments.full, "--full"), (arguments.json, "--json")];
-    run("power-cut", &flags)
+    run("power-cut", &flags, &["--only", &arguments.only])
 }
 
-fn run(proof: &str, flags: &[(bool, &str)]) -> Result<()> {
+fn run(proof: &str, flags: &[(bool, &str)], options: &[&str]) -> Result<()> {
     let mut cargo = process::cargo();
     cargo.args(["run", "--quiet", "--package", "espseal-proofs", "--", proof]);
     cargo.args(

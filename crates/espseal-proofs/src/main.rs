@@ -53,6 +53,9 @@ enum Proof {
         /// The least that catches every deliberate bug that power cuts can catch
         #[arg(long, conflicts_with = "full")]
         quick: bool,
+        /// Only stories whose name contains this
+        #[arg(long, default_value = "")]
+        only: String,
     },
 }
 
@@ -60,13 +63,13 @@ fn main() -> ExitCode {
     let Arguments { proof, json, hasty } = Arguments::parse();
     let say = |line: &str| eprintln!("{line}");
     match proof {
-        Proof::PowerCut { full, quick } => {
+        Proof::PowerCut { full, quick, only } => {
             let scope = match (full, quick) {
                 (true, _) => Scope::Full,
                 (false, true) => Scope::Quick,
                 (false, false) => Scope::Share,
             };
-            answer::give(&power_cut::report::run(scope, hasty, say), json)
+            answer::give(&power_cut::report::run(scope, &only, hasty, say), json)
         }
     }
 }

@@ -148,18 +148,8 @@ pub(crate) fn tasks(scope: Scope) -> Vec<Task> {
         }
         Scope::Full => {
             let mut tasks = stories(&geometries(&small, &all), SMALL, &once(fine()));
-            tasks.extend(stories(
-                &geometries(&[&TWO_SLOTS], &ends),
-                SMALL,
-                &twice(Place::Everywhere),
-            ));
-            let others = geometries(&[&FACTORY, &THREE_SLOTS], &[Locks::Release]);
-            let others = stories(&others, SMALL, &twice(Place::Everywhere));
-            tasks.extend(
-                others
-                    .into_iter()
-                    .filter(|task| matches!(task.plot, Plot::Update | Plot::Chain) && plain(task)),
-            );
+            let pairs = twice(Place::Everywhere);
+            tasks.extend(stories(&geometries(&small, &ends), SMALL, &pairs));
             tasks.extend(two_pages(&once(coarse()), plain));
             tasks.extend(two_pages(&twice(Place::Trial), plain));
             tasks

@@ -26,7 +26,7 @@ fn geometry() -> Geometry {
 
 #[test]
 fn no_power_cut_of_the_share_bricks_a_device_or_starts_what_nobody_approved() {
-    let sum = report::run(Scope::Share, false, |line| println!("{line}"));
+    let sum = report::run(Scope::Share, "", false, |line| println!("{line}"));
     println!("{}", sum.summary());
     assert_eq!(sum.violations(), 0, "{:#?}", sum.words());
 }
