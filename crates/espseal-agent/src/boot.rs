@@ -168,6 +168,8 @@ fn judge_new_image(situation: &Situation, confirming: bool) -> Verdict {
             },
             _,
         ) => Verdict::Await,
+        // It awaited confirmation before, so this is a VALID that did not take: write it again.
+        (Selection::Entry { .. }, _) if confirming => Verdict::Await,
         (Selection::Entry { .. }, RollbackRule::Optional) => Verdict::Await,
         (Selection::Entry { .. }, RollbackRule::Required) => Verdict::NoRollback,
     }

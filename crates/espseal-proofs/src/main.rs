@@ -11,6 +11,7 @@
 )]
 
 mod answer;
+mod faults;
 mod geometry;
 mod image;
 mod maker;
@@ -57,6 +58,12 @@ enum Proof {
         #[arg(long, default_value = "")]
         only: String,
     },
+    /// Make the flash chip fail at every call: protected, stuck, failing once, misread once
+    Faults {
+        /// Every story on every chip
+        #[arg(long)]
+        full: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -71,5 +78,6 @@ fn main() -> ExitCode {
             };
             answer::give(&power_cut::report::run(scope, &only, hasty, say), json)
         }
+        Proof::Faults { full } => answer::give(&faults::run(full, hasty, say), json),
     }
 }

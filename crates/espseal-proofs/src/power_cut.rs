@@ -11,6 +11,7 @@
 
 pub(crate) mod explorer;
 pub(crate) mod life;
+pub(crate) mod meter;
 pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod state;

@@ -125,6 +125,12 @@ impl<'s> Explorer<'s> {
         self.findings(operations, &whole)
     }
 
+    /// Goes on from `state` to the end without a cut; whether a release is quarantined on the way.
+    pub(crate) fn follow(&self, bench: &mut Bench<'_>, state: &State, trail: &str) -> bool {
+        let value = self.value(bench, state, 0, &mut vec![trail.to_owned()]);
+        value.given_up[0].is_some()
+    }
+
     /// Cuts of the story without any other cut, to be shared out among the cores.
     fn first_cuts(
         &self,
@@ -166,8 +172,8 @@ impl<'s> Explorer<'s> {
         self.lives.fetch_add(1, Ordering::Relaxed);
         let life = match bench.live(state) {
             Ok(life) => life,
-            Err(words) => {
-                self.violation(trail, &words);
+            Err(trouble) => {
+                self.violation(trail, &trouble.to_string());
                 self.shard(key).insert(key, Value::default());
                 return Value::default();
             }
@@ -321,14 +327,20 @@ impl<'s> Explorer<'s> {
                 found.heads[index] = heads;
             }
         }
-        found.lives = self.lives.load(Ordering::Relaxed);
-        found.violations = self.violations.load(Ordering::Relaxed);
-        found.words =
-            std::mem::take(&mut *self.words.lock().unwrap_or_else(PoisonError::into_inner));
+        self.count(&mut found);
         found
     }
 
-    fn violation(&self, trail: &[String], words: &str) {
+    /// What has been counted so far.
+    pub(crate) fn count(&self, found: &mut Findings) {
+        found.lives = self.lives.load(Ordering::Relaxed);
+        found.violations = self.violations.load(Ordering::Relaxed);
+        let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        found.words = std::mem::take(&mut *words);
+    }
+
+    /// Keeps a violation.
+    pub(crate) fn violation(&self, trail: &[String], words: &str) {
         if self.hasty {
             self.stop.store(true, Ordering::Relaxed);
         }

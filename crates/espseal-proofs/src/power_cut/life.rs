@@ -1,11 +1,10 @@
 //! One life of a device: from power-on to the restart it asks for, or to its last poll.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 
 use espseal_agent::agent::{Agent, BootOutcome, Parts, UpdateOutcome};
 use espseal_agent::error::{AgentError, DeviceError};
-use espseal_agent::flash::Flash;
-use espseal_agent::observer::{Event, Observer};
 use espseal_agent::workspace::Workspace;
 use espseal_crypto::device_key::SoftwareDeviceKey;
 use espseal_format::units::{FlashOffset, SECTOR_SIZE};
@@ -13,6 +12,7 @@ use espseal_twin::boot::{AppSlot, Decision};
 use espseal_twin::device::VirtualDevice;
 use espseal_twin::nor::{Change, NorFlash};
 
+use super::meter::{Meter, Metered};
 use super::state::{Sector, Stage, State, start};
 use super::story::{Plot, Story};
 use crate::repository::Repository;
@@ -52,6 +52,30 @@ pub(crate) enum Settled {
     Unguarded,
 }
 
+/// What must not happen in a life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The agent failed at this.
+    Agent(&'static str, AgentError),
+    /// Anything else, in words.
+    Words(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Agent(doing, error) => write!(f, "{doing}: {error}"),
+            Self::Words(words) => f.write_str(words),
+        }
+    }
+}
+
+impl From<String> for Trouble {
+    fn from(words: String) -> Self {
+        Self::Words(words)
+    }
+}
+
 /// One operation, and what had happened before it.
 pub(crate) struct Operation {
     pub(crate) change: Change,
@@ -87,24 +111,45 @@ impl<'s> Bench<'s> {
     ///
     /// # Errors
     /// What must never happen, in words.
-    pub(crate) fn live(&mut self, state: &State) -> Result<Life, String> {
+    pub(crate) fn live(&mut self, state: &State) -> Result<Life, Trouble> {
+        self.live_through(state, &Meter::default()).1
+    }
+
+    /// Lives from `state` with the meter's fault in the flash chip; the state that this leaves
+    /// behind also when it ends in trouble.
+    pub(crate) fn live_through(
+        &mut self,
+        state: &State,
+        meter: &Meter,
+    ) -> (State, Result<Life, Trouble>) {
+        let lived = self.live_on(state, meter);
+        match lived {
+            Ok(life) => (life.state.clone(), Ok(life)),
+            Err(trouble) => (self.after(state, state.stage), Err(trouble)),
+        }
+    }
+
+    fn live_on(&mut self, state: &State, meter: &Meter) -> Result<Life, Trouble> {
         self.load(state);
         self.refuse_strays(state)?;
         self.device.flash_mut().record_changes();
         let report = self.device.power_on();
         let Some(running) = report.running() else {
-            return Err(format!("no image boots:\n{}", report.log));
+            return Err(format!("no image boots:\n{}", report.log).into());
         };
-        let region = (running.offset, running.size);
-        if self.approved_at(region.0).is_none() {
-            return Err(format!("{} runs, which nobody approved", running.slot));
+        if self.approved_at(running.offset).is_none() {
+            return Err(format!("{} runs, which nobody approved", running.slot).into());
         }
         let aborted = |decision: &&Decision| matches!(decision, Decision::Aborted { .. });
         let aborted = report.decisions.iter().filter(aborted).count() as u32;
-        let meter = Meter::default();
-        let (booted, next) = self.day(state.stage, &meter);
+        let (booted, next) = self.day(state.stage, meter);
         let changes = self.device.flash_mut().record_changes();
-        let boot_marks = changes.len() - meter.marks.borrow().len();
+        for change in &changes {
+            let number = change.offset.get() / SECTOR_SIZE as u32;
+            self.touched.push(number);
+        }
+        let (next, stage) = next?;
+        let boot_marks = changes.len().saturating_sub(meter.marks.borrow().len());
         let early = matches!(
             booted,
             Some(
@@ -115,7 +160,7 @@ impl<'s> Bench<'s> {
             )
         );
         let marks = (0..boot_marks).map(|_| (0, 0, early));
-        let marks: Vec<_> = marks.chain(meter.marks.into_inner()).collect();
+        let marks: Vec<_> = marks.chain(meter.marks.take()).collect();
         let operations = changes.into_iter().zip(marks);
         let operations: Vec<Operation> = operations
             .map(|(change, (head, other, in_trial))| Operation {
@@ -125,14 +170,13 @@ impl<'s> Bench<'s> {
                 in_trial,
             })
             .collect();
-        let (next, stage) = next?;
         if let (Next::Settled(_), true) = (
             next,
             usize::from(state.stage.phase) + 1 == self.story.phases.len(),
         ) {
             self.check_end(running.slot, next)?;
         }
-        let state = self.after(state, stage, &operations);
+        let state = self.after(state, stage);
         Ok(Life {
             state,
             next,
@@ -169,16 +213,13 @@ impl<'s> Bench<'s> {
         &mut self,
         stage: Stage,
         meter: &Meter,
-    ) -> (Option<BootOutcome>, Result<(Next, Stage), String>) {
+    ) -> (Option<BootOutcome>, Result<(Next, Stage), Trouble>) {
         let story = self.story;
         let ports = self.device.ports().unwrap();
         let mut key = SoftwareDeviceKey::from_bytes(&story.key).unwrap();
         let mut repository = Repository::new(&story.phases[usize::from(stage.phase)]);
         let parts = Parts {
-            flash: Metered {
-                inner: ports.flash,
-                meter,
-            },
+            flash: Metered::new(ports.flash, meter),
             transport: &mut repository,
             key: &mut key,
             platform: ports.platform,
@@ -187,7 +228,7 @@ impl<'s> Bench<'s> {
         let mut agent = Agent::new(parts, &story.config, &mut self.workspace).unwrap();
         let booted = match agent.on_boot() {
             Ok(booted) => booted,
-            Err(error) => return (None, Err(format!("on_boot: {error}"))),
+            Err(error) => return (None, Err(Trouble::Agent("on_boot", error))),
         };
         let early = !matches!(
             booted,
@@ -210,8 +251,15 @@ impl<'s> Bench<'s> {
                     return (Some(booted), Ok((Next::Restart, stage)));
                 }
                 meter.in_trial.set(true);
-                if let Err(error) = agent.confirm() {
-                    return (Some(booted), Err(format!("confirm: {error}")));
+                let confirmed = match agent.confirm() {
+                    Err(error) if meter.fault_struck() => {
+                        meter.repair_after(error);
+                        agent.confirm()
+                    }
+                    confirmed => confirmed,
+                };
+                if let Err(error) = confirmed {
+                    return (Some(booted), Err(Trouble::Agent("confirm", error)));
                 }
             }
             BootOutcome::Idle
@@ -219,10 +267,20 @@ impl<'s> Bench<'s> {
             | BootOutcome::RolledBack { .. }
             | BootOutcome::Torn { .. } => {}
             BootOutcome::NoRollback { .. } if story.plot == Plot::Unguarded => {}
-            other => return (Some(booted), Err(format!("the boot is judged {other:?}"))),
+            other => {
+                let words = format!("the boot is judged {other:?}");
+                return (Some(booted), Err(words.into()));
+            }
         }
         let unguarded = matches!(booted, BootOutcome::NoRollback { .. });
-        let settled = match agent.update() {
+        let updated = match agent.update() {
+            Err(error @ AgentError::Hardware(_)) if meter.fault_struck() => {
+                meter.repair_after(error);
+                agent.update()
+            }
+            updated => updated,
+        };
+        let settled = match updated {
             Ok(UpdateOutcome::RestartToBoot { .. }) => {
                 return (Some(booted), Ok((Next::Restart, stage)));
             }
@@ -233,7 +291,13 @@ impl<'s> Bench<'s> {
             Err(AgentError::Body(_)) if story.condemned(stage.phase) => {
                 return (Some(booted), Ok((Next::Restart, stage)));
             }
-            other => return (Some(booted), Err(format!("update: {other:?}"))),
+            Err(error) => return (Some(booted), Err(Trouble::Agent("update", error))),
+            Ok(other) => {
+                return (
+                    Some(booted),
+                    Err(format!("the update led to {other:?}").into()),
+                );
+            }
         };
         let stage = Stage {
             phase: stage.phase + 1,
@@ -333,19 +397,18 @@ impl<'s> Bench<'s> {
     }
 
     /// The state that a life leaves behind.
-    fn after(&mut self, before: &State, stage: Stage, operations: &[Operation]) -> State {
-        let mut state = before.clone();
-        state.stage = stage;
-        for operation in operations {
-            let number = operation.change.offset.get() / SECTOR_SIZE as u32;
-            self.touched.push(number);
-            state.sectors.remove(&number);
-        }
+    fn after(&mut self, before: &State, stage: Stage) -> State {
+        let mut state = State {
+            stage,
+            ..before.clone()
+        };
         let cells = self.device.flash().contents();
         for number in &self.touched {
-            let sector = || *cells[start(*number)..].first_chunk().unwrap();
-            let entry = state.sectors.entry(*number);
-            entry.or_insert_with(|| Sector::new(*number, sector()));
+            let bytes = cells[start(*number)..].first_chunk().unwrap();
+            let known = state.sectors.get(number);
+            if known.is_none_or(|known| known.bytes() != bytes) {
+                state.sectors.insert(*number, Sector::new(*number, *bytes));
+            }
         }
         state
     }
@@ -353,61 +416,4 @@ impl<'s> Bench<'s> {
 
 fn offset(number: u32) -> FlashOffset {
     FlashOffset::new(start(number) as u32)
-}
-
-/// Counts fetches, and notes for each operation what had been fetched before it.
-#[derive(Default)]
-struct Meter {
-    head: Cell<u32>,
-    other: Cell<u32>,
-    in_trial: Cell<bool>,
-    marks: RefCell<Vec<(u32, u32, bool)>>,
-}
-
-impl Meter {
-    fn mark(&self, operations: usize) {
-        let mark = (self.head.get(), self.other.get(), self.in_trial.get());
-        let mut marks = self.marks.borrow_mut();
-        marks.extend(std::iter::repeat_n(mark, operations));
-    }
-}
-
-impl Observer for &Meter {
-    fn event(&mut self, event: &Event) {
-        match event {
-            Event::Fetched { chunk } if chunk.get() == 0 => self.head.set(self.head.get() + 1),
-            Event::Fetched { .. } => self.other.set(self.other.get() + 1),
-            Event::Verified { .. } => self.in_trial.set(true),
-            Event::Confirmed { .. } => self.in_trial.set(false),
-            _ => {}
-        }
-    }
-}
-
-/// Flash that tells the meter of each operation.
-struct Metered<'m, F> {
-    inner: F,
-    meter: &'m Meter,
-}
-
-impl<F: Flash> Flash for Metered<'_, F> {
-    type Error = F::Error;
-
-    fn read(&mut self, at: FlashOffset, buffer: &mut [u8]) -> Result<(), F::Error> {
-        self.inner.read(at, buffer)
-    }
-
-    fn replace_sector(
-        &mut self,
-        at: FlashOffset,
-        data: &[u8; SECTOR_SIZE],
-    ) -> Result<(), F::Error> {
-        self.meter.mark(2);
-        self.inner.replace_sector(at, data)
-    }
-
-    fn erase_sector(&mut self, at: FlashOffset) -> Result<(), F::Error> {
-        self.meter.mark(1);
-        self.inner.erase_sector(at)
-    }
 }
