@@ -260,6 +260,27 @@ fn valid_that_did_not_take_is_written_again() {
 }
 
 #[test]
+fn new_image_whose_trial_nobody_watches_is_given_up_for_a_better_one() {
+    let mut world = activated(Delivery::Ota0Valid);
+    let manifest = world.manifest;
+    // Power went while NEW was written, and only the state did not take.
+    write_entry(
+        &mut world,
+        1,
+        &OtadataEntry::new(2, OtaState::Unknown(0x40)),
+    );
+    assert_eq!(world.boot(), SECOND);
+    let torn = BootOutcome::Torn {
+        manifest,
+        attempts: 1,
+    };
+    assert_eq!(world.on_boot(), Ok(torn));
+    assert_eq!(entry(&world, 1), None);
+    assert_eq!(world.boot(), FIRST);
+    world.update_and_confirm();
+}
+
+#[test]
 fn activation_that_did_not_take_leaves_no_entry_behind() {
     let mut world = World::new();
     // Programming the entry bends its state, which the CRC does not cover.
@@ -300,7 +321,6 @@ fn staging_demands_a_running_image_that_is_selected_and_valid() {
         (OtaState::PendingVerify, DeviceError::NotConfirmed),
         (OtaState::Undefined, DeviceError::NoRollback),
         (OtaState::New, DeviceError::NoRollback),
-        (OtaState::Unknown(77), DeviceError::NotConfirmed),
     ];
     for (state, refused) in cases {
         let mut world = World::new();
@@ -311,6 +331,10 @@ fn staging_demands_a_running_image_that_is_selected_and_valid() {
             "{state}"
         );
     }
+    // A VALID of which one bit did not take.
+    let mut world = World::new();
+    write_entry(&mut world, 0, &OtadataEntry::new(1, OtaState::Unknown(6)));
+    world.update_and_confirm();
     let mut world = World::new();
     write_entry(&mut world, 0, &OtadataEntry::new(1, OtaState::Undefined));
     world.config.policy.rollback = RollbackRule::Optional;

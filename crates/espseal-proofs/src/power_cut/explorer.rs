@@ -394,6 +394,12 @@ impl Value {
 fn tears(tear: Tear, change: &Change) -> bool {
     match tear {
         Tear::AfterBytes(bytes) => (bytes as usize) < change.new.len(),
+        // A bit that keeps its value anyway is no tear.
+        Tear::SlowBit(bit) => {
+            let at = bit as usize / 8;
+            let cells = change.old.get(at).zip(change.new.get(at));
+            cells.is_some_and(|(old, new)| (old ^ new) >> (bit % 8) & 1 == 1)
+        }
         Tear::Scattered(_) => true,
     }
 }
@@ -403,6 +409,7 @@ fn name(index: usize, at: FlashOffset, moment: Moment) -> String {
         Moment::Before => "before".into(),
         Moment::After => "after".into(),
         Moment::Inside(Tear::AfterBytes(bytes)) => format!("{bytes} bytes into"),
+        Moment::Inside(Tear::SlowBit(bit)) => format!("all but bit {bit} of"),
         Moment::Inside(Tear::Scattered(seed)) => format!("scattered ({seed}) in"),
     };
     format!("cut {moment} operation {index} at {at}")

@@ -291,6 +291,15 @@ impl<'s> Bench<'s> {
             Err(AgentError::Body(_)) if story.condemned(stage.phase) => {
                 return (Some(booted), Ok((Next::Restart, stage)));
             }
+            // The trial that nobody watched was given up: the old image is back after a restart.
+            Err(AgentError::Device(DeviceError::RunningNotSelected { .. }))
+                if matches!(
+                    booted,
+                    BootOutcome::Torn { .. } | BootOutcome::RolledBack { .. }
+                ) =>
+            {
+                return (Some(booted), Ok((Next::Restart, stage)));
+            }
             Err(error) => return (Some(booted), Err(Trouble::Agent("update", error))),
             Ok(other) => {
                 return (

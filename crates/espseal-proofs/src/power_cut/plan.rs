@@ -49,6 +49,13 @@ fn coarse() -> Vec<Moment> {
     moments(torn.chain([Tear::Scattered(1)]))
 }
 
+/// Every bit of an otadata entry (32 bytes) in turn is slower than the others.
+fn slow_bits() -> Vec<Moment> {
+    (0..256)
+        .map(|bit| Moment::Inside(Tear::SlowBit(bit)))
+        .collect()
+}
+
 fn moments(tears: impl Iterator<Item = Tear>) -> Vec<Moment> {
     let inside = tears.map(Moment::Inside);
     [Moment::Before]
@@ -141,6 +148,10 @@ pub(crate) fn tasks(scope: Scope) -> Vec<Task> {
             tasks.extend(pairs.into_iter().filter(|task| {
                 task.plot == Plot::Update && plain(task) && task.geometry.chip == ChipId::Esp32C3
             }));
+            let slow = stories(&open, 4200, &once(slow_bits()));
+            tasks.extend(slow.into_iter().filter(|task| {
+                task.plot == Plot::Update && plain(task) && task.geometry.chip == ChipId::Esp32
+            }));
             tasks.extend(two_pages(&once(vec![Moment::Before]), |task| {
                 plain(task) && task.geometry.chip == ChipId::Esp32
             }));
@@ -150,6 +161,11 @@ pub(crate) fn tasks(scope: Scope) -> Vec<Task> {
             let mut tasks = stories(&geometries(&small, &all), SMALL, &once(fine()));
             let pairs = twice(Place::Everywhere);
             tasks.extend(stories(&geometries(&small, &ends), SMALL, &pairs));
+            tasks.extend(stories(
+                &geometries(&small, &all),
+                SMALL,
+                &once(slow_bits()),
+            ));
             tasks.extend(two_pages(&once(coarse()), plain));
             tasks.extend(two_pages(&twice(Place::Trial), plain));
             tasks
