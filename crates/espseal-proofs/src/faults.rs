@@ -106,15 +106,17 @@ fn cases(story: &Story) -> Vec<(State, Fault)> {
         let meter = Meter::default();
         let life = bench.live_through(&state, &meter).1.unwrap();
         let (reads, writes) = meter.calls();
-        let mut add = |fault| cases.push((state.clone(), fault));
         for call in 0..writes {
-            [Fault::Protected, Fault::Fails, Fault::FailsErased].map(|fault| add(fault(call)));
-            STUCK.map(|byte| add(Fault::StuckBit(call, byte)));
+            let once = [Fault::Protected, Fault::Fails, Fault::FailsErased];
+            let stuck = STUCK.map(|byte| Fault::StuckBit(call, byte));
+            let faults = once.map(|fault| fault(call)).into_iter().chain(stuck);
+            cases.extend(faults.map(|fault| (state.clone(), fault)));
         }
         for call in 0..reads {
-            add(Fault::Unread(call));
             let places = [Place::First, Place::Middle, Place::Last];
-            places.map(|place| add(Fault::Misread(call, place)));
+            let misread = places.map(|place| Fault::Misread(call, place));
+            let faults = [Fault::Unread(call)].into_iter().chain(misread);
+            cases.extend(faults.map(|fault| (state.clone(), fault)));
         }
         let last = usize::from(life.state.stage.phase) == story.phases.len();
         if last && matches!(life.next, Next::Settled(_)) {

@@ -13,6 +13,7 @@
 mod answer;
 mod faults;
 mod geometry;
+mod hostile;
 mod image;
 mod maker;
 mod power_cut;
@@ -64,6 +65,12 @@ enum Proof {
         #[arg(long)]
         full: bool,
     },
+    /// Poll hostile repositories
+    Hostile {
+        /// Every byte of the body too, and three ways to bend each byte
+        #[arg(long)]
+        full: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -78,6 +85,7 @@ fn main() -> ExitCode {
             };
             answer::give(&power_cut::report::run(scope, &only, hasty, say), json)
         }
+        Proof::Hostile { full } => answer::give(&hostile::run(full, hasty, say), json),
         Proof::Faults { full } => answer::give(&faults::run(full, hasty, say), json),
     }
 }

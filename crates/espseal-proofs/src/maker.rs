@@ -147,6 +147,11 @@ impl Maker {
         sign_root(&self.root, &signers.collect::<Vec<_>>())
     }
 
+    /// The current root, signed by the first two root keys, whatever it says itself.
+    pub(crate) fn signed_root_by_two(&self) -> Vec<u8> {
+        sign_root(&self.root, &[&self.keys.root[0], &self.keys.root[1]])
+    }
+
     /// Publishes the current root as `root/<version>.cose`, and has `now` name it.
     pub(crate) fn publish_root(&mut self) {
         self.now.root_version = self.root.version;

@@ -1,6 +1,5 @@
 //! One life of a device: from power-on to the restart it asks for, or to its last poll.
 
-use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use espseal_agent::agent::{Agent, BootOutcome, Parts, UpdateOutcome};
