@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod deliberate_bugs;
 mod demo;
 mod nostd;
 mod oracles;
@@ -36,6 +37,12 @@ enum Task {
     Oracles,
     /// Cut the power before, inside and after every flash operation of an update
     PowerCut(proofs::PowerCut),
+    /// Make the flash chip fail at every call of an update
+    Faults(proofs::Extent),
+    /// Poll hostile repositories: bent bytes, swapped files, stolen keys, wrong images
+    Hostile(proofs::Extent),
+    /// Break the code on purpose, one rule at a time: the proofs have to notice
+    DeliberateBugs(deliberate_bugs::Arguments),
     /// Measure how much the agent adds to a firmware
     Size,
     /// Build the device crates for a chip without an operating system or an allocator
@@ -49,6 +56,9 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Oracles => oracles::install(),
+        Task::DeliberateBugs(arguments) => deliberate_bugs::run(&arguments),
+        Task::Faults(extent) => proofs::run("faults", &extent, &[]),
+        Task::Hostile(extent) => proofs::run("hostile", &extent, &[]),
         Task::PowerCut(arguments) => proofs::power_cut(&arguments),
         Task::Size => size::run(),
         Task::Nostd => nostd::run(),

@@ -4,34 +4,41 @@ use anyhow::Result;
 
 use crate::process;
 
-/// What to cut.
+/// Which power to cut.
 #[derive(clap::Args)]
 pub(crate) struct PowerCut {
-    /// Everything: every geometry with fine tears, and all pairs of cuts; takes about an hour
-    #[arg(long)]
-    full: bool,
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    extent: Extent,
     /// Only stories whose name contains this, for example `ESP32-C3, two slots`
     #[arg(long, default_value = "")]
     only: String,
 }
 
-/// Cuts the power before, inside and after every flash operation.
-pub(crate) fn power_cut(arguments: &PowerCut) -> Result<()> {
-    let flags = [(arguments.full, "--full"), (arguments.json, "--json")];
-    run("power-cut", &flags, &["--only", &arguments.only])
+/// How much of a proof to run.
+#[derive(clap::Args)]
+pub(crate) struct Extent {
+    /// Everything that can be enumerated, not only the share that tests run
+    #[arg(long)]
+    full: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
-fn run(proof: &str, flags: &[(bool, &str)], options: &[&str]) -> Result<()> {
+/// Cuts the power before, inside and after every flash operation.
+pub(crate) fn power_cut(arguments: &PowerCut) -> Result<()> {
+    run("power-cut", &arguments.extent, &["--only", &arguments.only])
+}
+
+/// Runs one of the other proofs.
+pub(crate) fn run(proof: &str, extent: &Extent, options: &[&str]) -> Result<()> {
     let mut cargo = process::cargo();
     cargo.args(["run", "--quiet", "--package", "espseal-proofs", "--", proof]);
+    cargo.args(options);
     cargo.args(
-        flags
+        [(extent.full, "--full"), (extent.json, "--json")]
             .iter()
-            .filter(|(given, _)| *given)
-            .map(|(_, flag)| flag),
+            .filter_map(|(given, flag)| given.then_some(flag)),
     );
     process::run(&mut cargo)
 }

@@ -19,7 +19,7 @@ use crate::geometry::{CHIPS, Geometry, Locks, TWO_SLOTS};
 use crate::power_cut::explorer::{Cuts, Explorer, Findings, Place as CutPlace};
 use crate::power_cut::life::{Bench, Next, Trouble};
 use crate::power_cut::meter::{Fault, Meter, Place};
-use crate::power_cut::plan::SMALL;
+use crate::power_cut::plan::{SMALL, Scope};
 use crate::power_cut::state::State;
 use crate::power_cut::story::{Plot, Story};
 
@@ -39,12 +39,17 @@ pub(crate) struct Sum {
 const STUCK: [usize; 6] = [0, 25, 30, 40, 360, 4095];
 
 /// Runs every fault.
-pub(crate) fn run(full: bool, hasty: bool, mut say: impl FnMut(&str)) -> Sum {
+pub(crate) fn run(scope: Scope, hasty: bool, mut say: impl FnMut(&str)) -> Sum {
     let begun = Instant::now();
     let mut sum = Sum::default();
     for chip in CHIPS {
         for plot in [Plot::Update, Plot::RootRotation, Plot::Crasher] {
-            if !full && (chip == CHIPS[0] || plot == Plot::Crasher) {
+            let wanted = match scope {
+                Scope::Full => true,
+                Scope::Share => chip == CHIPS[1] && plot != Plot::Crasher,
+                Scope::Quick => chip == CHIPS[1] && plot == Plot::Update,
+            };
+            if !wanted {
                 continue;
             }
             let geometry = Geometry {
@@ -216,7 +221,7 @@ mod tests {
 
     #[test]
     fn every_fault_of_the_flash_chip_is_reported_and_overcome() {
-        let sum = run(false, false, |line| println!("{line}"));
+        let sum = run(Scope::Share, false, |line| println!("{line}"));
         println!("{}", sum.summary());
         assert_eq!(sum.violations, 0, "{:#?}", sum.first_violations);
     }

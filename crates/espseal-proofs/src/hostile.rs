@@ -19,6 +19,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::answer::Answer;
+use crate::power_cut::plan::Scope;
 use attacks::{Attack, Scene};
 use bed::Bed;
 
@@ -38,12 +39,12 @@ pub(crate) struct Sum {
 /// metadata twice, and less than a page of an answer that does not end.
 const MOST_READ: usize = 32 * 1024;
 
-/// Runs every attack; with `full` on every byte of the body too.
-pub(crate) fn run(full: bool, hasty: bool, mut say: impl FnMut(&str)) -> Sum {
+/// Runs every attack; bytes are bent all of them in metadata, and in the body as far as the scope says.
+pub(crate) fn run(scope: Scope, hasty: bool, mut say: impl FnMut(&str)) -> Sum {
     let begun = Instant::now();
     let mut sum = Sum::default();
     let scene = Scene::new();
-    type Kind = fn(&Scene, bool) -> Vec<Attack>;
+    type Kind = fn(&Scene, Scope) -> Vec<Attack>;
     let kinds: [(&'static str, Kind); 5] = [
         ("policy and metadata", cases::attacks),
         ("images and keys", images::attacks),
@@ -55,7 +56,7 @@ pub(crate) fn run(full: bool, hasty: bool, mut say: impl FnMut(&str)) -> Sum {
         if hasty && sum.violations > 0 {
             break;
         }
-        let attacks = attacks(&scene, full);
+        let attacks = attacks(&scene, scope);
         sum.launch(&scene, kind, &attacks, hasty);
         say(&format!("{kind}: {} attacks", attacks.len()));
     }
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn no_hostile_repository_gets_more_than_an_error_that_names_it() {
-        let sum = run(false, false, |line| println!("{line}"));
+        let sum = run(Scope::Share, false, |line| println!("{line}"));
         println!("{}", sum.summary());
         assert_eq!(sum.violations, 0, "{:#?}", sum.first_violations);
     }

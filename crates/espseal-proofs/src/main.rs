@@ -16,6 +16,7 @@ mod geometry;
 mod hostile;
 mod image;
 mod maker;
+mod model;
 mod power_cut;
 mod repository;
 
@@ -30,6 +31,27 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use power_cut::plan::Scope;
+
+/// How much of a proof to run.
+#[derive(clap::Args)]
+struct Extent {
+    /// Everything
+    #[arg(long)]
+    full: bool,
+    /// The least that catches every deliberate bug that this proof can catch
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+}
+
+impl Extent {
+    const fn scope(&self) -> Scope {
+        match (self.full, self.quick) {
+            (true, _) => Scope::Full,
+            (false, true) => Scope::Quick,
+            (false, false) => Scope::Share,
+        }
+    }
+}
 
 /// Proofs by exhaustion.
 #[derive(Parser)]
@@ -49,27 +71,23 @@ struct Arguments {
 enum Proof {
     /// Cut the power before, inside and after every flash operation of an update
     PowerCut {
-        /// Everything: every geometry with fine tears, all pairs of cuts
-        #[arg(long)]
-        full: bool,
-        /// The least that catches every deliberate bug that power cuts can catch
-        #[arg(long, conflicts_with = "full")]
-        quick: bool,
+        #[command(flatten)]
+        extent: Extent,
         /// Only stories whose name contains this
         #[arg(long, default_value = "")]
         only: String,
     },
     /// Make the flash chip fail at every call: protected, stuck, failing once, misread once
     Faults {
-        /// Every story on every chip
-        #[arg(long)]
-        full: bool,
+        #[command(flatten)]
+        extent: Extent,
     },
+    /// Explore the pure decisions against the invariants of the design
+    Model,
     /// Poll hostile repositories
     Hostile {
-        /// Every byte of the body too, and three ways to bend each byte
-        #[arg(long)]
-        full: bool,
+        #[command(flatten)]
+        extent: Extent,
     },
 }
 
@@ -77,15 +95,12 @@ fn main() -> ExitCode {
     let Arguments { proof, json, hasty } = Arguments::parse();
     let say = |line: &str| eprintln!("{line}");
     match proof {
-        Proof::PowerCut { full, quick, only } => {
-            let scope = match (full, quick) {
-                (true, _) => Scope::Full,
-                (false, true) => Scope::Quick,
-                (false, false) => Scope::Share,
-            };
-            answer::give(&power_cut::report::run(scope, &only, hasty, say), json)
-        }
-        Proof::Hostile { full } => answer::give(&hostile::run(full, hasty, say), json),
-        Proof::Faults { full } => answer::give(&faults::run(full, hasty, say), json),
+        Proof::PowerCut { extent, only } => answer::give(
+            &power_cut::report::run(extent.scope(), &only, hasty, say),
+            json,
+        ),
+        Proof::Model => answer::give(&model::run(), json),
+        Proof::Faults { extent } => answer::give(&faults::run(extent.scope(), hasty, say), json),
+        Proof::Hostile { extent } => answer::give(&hostile::run(extent.scope(), hasty, say), json),
     }
 }

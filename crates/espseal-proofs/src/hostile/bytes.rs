@@ -7,19 +7,22 @@ use espseal_agent::error::{AgentError, Document, ServerError};
 
 use super::attacks::{Attack, MayErase, Scene, blamed, document, erases};
 use super::bed::Outcome;
+use crate::power_cut::plan::Scope;
 
 /// Every bent byte; of the body only some, unless it is to be everything.
-pub(crate) fn attacks(scene: &Scene, full: bool) -> Vec<Attack> {
+pub(crate) fn attacks(scene: &Scene, scope: Scope) -> Vec<Attack> {
     let mut attacks = Vec::new();
     for path in &scene.asked {
         let bytes = &scene.honest[path];
-        let step = if document(path) == Document::Body && !full {
-            97
-        } else {
-            1
+        let step = match (document(path), scope) {
+            (_, Scope::Full) => 1,
+            (Document::Body, Scope::Share) => 97,
+            (Document::Body, Scope::Quick) => 997,
+            (_, Scope::Share) => 1,
+            (_, Scope::Quick) => 37,
         };
         for at in (0..bytes.len()).step_by(step) {
-            let masks: &[u8] = if full {
+            let masks: &[u8] = if scope == Scope::Full {
                 &[0x01, 0x80, 0xFF]
             } else {
                 &[1 << (at % 8)]

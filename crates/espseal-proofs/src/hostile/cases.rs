@@ -14,9 +14,10 @@ use espseal_format::units::SecurityVersion;
 use super::attacks::{Attack, MayErase, Scene, app, blamed};
 use super::bed::Outcome;
 use crate::maker::{DAY, Files, Maker, OTHER_PRODUCT, TODAY, role, sign_root};
+use crate::power_cut::plan::Scope;
 
 /// All cases.
-pub(crate) fn attacks(scene: &Scene, _full: bool) -> Vec<Attack> {
+pub(crate) fn attacks(scene: &Scene, _scope: Scope) -> Vec<Attack> {
     let mut attacks = manifests();
     attacks.extend(offers());
     attacks.extend(times());

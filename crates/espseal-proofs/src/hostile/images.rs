@@ -14,13 +14,14 @@ use super::bed::Outcome;
 use super::cases::{bent, honest_later};
 use crate::image::App;
 use crate::maker::{Files, Maker};
+use crate::power_cut::plan::Scope;
 use crate::rng::TestRng;
 use crate::rsa;
 
 type Is = fn(&BodyError) -> bool;
 
 /// All of them.
-pub(crate) fn attacks(_scene: &Scene, _full: bool) -> Vec<Attack> {
+pub(crate) fn attacks(_scene: &Scene, _scope: Scope) -> Vec<Attack> {
     let mut attacks = images();
     attacks.extend(keys());
     let honest = honest_later();

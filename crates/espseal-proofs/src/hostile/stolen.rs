@@ -8,9 +8,10 @@ use espseal_agent::error::{AgentError, Document, MetadataError};
 use super::attacks::{Attack, MayErase, Scene};
 use super::bed::Outcome;
 use crate::maker::{DAY, Maker, TODAY, role};
+use crate::power_cut::plan::Scope;
 
 /// Fast-forwards, and what follows them.
-pub(crate) fn attacks(_scene: &Scene, _full: bool) -> Vec<Attack> {
+pub(crate) fn attacks(_scene: &Scene, _scope: Scope) -> Vec<Attack> {
     let mut attacks = Vec::new();
     for stolen in [Stolen::Now, Stolen::Releases] {
         let mut thief = Scene::maker_now();

@@ -11,9 +11,10 @@ use super::attacks::{Attack, MayErase, Scene, app, blamed, device_key, document,
 use super::bed::Outcome;
 use crate::image::App;
 use crate::maker::{Files, GROUP, Maker, OTHER_PRODUCT, PRODUCT};
+use crate::power_cut::plan::Scope;
 
 /// All swaps.
-pub(crate) fn attacks(scene: &Scene, _full: bool) -> Vec<Attack> {
+pub(crate) fn attacks(scene: &Scene, _scope: Scope) -> Vec<Attack> {
     let strangers = strangers();
     let mut attacks = Vec::new();
     for path in &scene.asked {
