@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     /// Only bugs whose name contains this
     #[arg(long, default_value = "")]
     only: String,
+    /// Run every suite against every bug, instead of the first that catches it
+    #[arg(long)]
+    every_suite: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -75,7 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let list: List = toml::from_str(&text).context("the list of bugs is not what it should be")?;
     let scratch = Scratch::make()?;
     ensure!(
-        scratch.caught_by()?.is_empty(),
+        scratch.caught_by(true)?.is_empty(),
         "the proofs find something without any bug"
     );
     let mut outcomes = Vec::new();
@@ -85,7 +88,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .filter(|bug| bug.name.contains(&arguments.only))
     {
         scratch.apply(bug)?;
-        let caught_by = scratch.caught_by().with_context(|| bug.name.clone())?;
+        let caught_by = scratch
+            .caught_by(arguments.every_suite)
+            .with_context(|| bug.name.clone())?;
         scratch.revert(bug)?;
         let words = if caught_by.is_empty() {
             "SURVIVES".into()
@@ -163,7 +168,7 @@ impl Scratch {
     }
 
     /// Builds the proofs and runs every suite up to its first violation.
-    fn caught_by(&self) -> Result<Vec<&'static str>> {
+    fn caught_by(&self, every_suite: bool) -> Result<Vec<&'static str>> {
         let mut build = process::cargo();
         build.current_dir(&self.0);
         build.env("CARGO_TARGET_DIR", process::workspace().join("target"));
@@ -185,6 +190,9 @@ impl Scratch {
         for (suite, arguments) in SUITES {
             if notices(&own, arguments)? {
                 caught_by.push(suite);
+                if !every_suite {
+                    break;
+                }
             }
         }
         Ok(caught_by)

@@ -129,15 +129,10 @@ pub(crate) fn tasks(scope: Scope) -> Vec<Task> {
     let plain = |task: &Task| task.geometry.rollback == Rollback::Enabled;
     match scope {
         Scope::Quick => {
-            let mut tasks = stories(
-                &geometries(&[&TWO_SLOTS], &[Locks::Release]),
-                SMALL,
-                &once(coarse()),
-            );
-            tasks.retain(|task| task.geometry.chip == ChipId::Esp32C3);
-            tasks.extend(two_pages(&once(vec![Moment::Before]), |task| {
-                plain(task) && task.geometry.chip == ChipId::Esp32
-            }));
+            let geometries = geometries(&[&TWO_SLOTS], &[Locks::Release]);
+            let mut tasks = stories(&geometries, SMALL, &once(coarse()));
+            let c3 = |task: &Task| task.geometry.chip == ChipId::Esp32C3;
+            tasks.retain(|task| plain(task) && c3(task) && task.plot != Plot::Chain);
             tasks
         }
         Scope::Share => {
@@ -160,12 +155,12 @@ pub(crate) fn tasks(scope: Scope) -> Vec<Task> {
         Scope::Full => {
             let mut tasks = stories(&geometries(&small, &all), SMALL, &once(fine()));
             let pairs = twice(Place::Everywhere);
-            tasks.extend(stories(&geometries(&small, &ends), SMALL, &pairs));
-            tasks.extend(stories(
-                &geometries(&small, &all),
-                SMALL,
-                &once(slow_bits()),
-            ));
+            tasks.extend(stories(&geometries(&[&TWO_SLOTS], &ends), SMALL, &pairs));
+            let others = geometries(&[&FACTORY, &THREE_SLOTS], &[Locks::Release]);
+            let others = stories(&others, SMALL, &pairs).into_iter();
+            tasks.extend(others.filter(|task| plain(task) && is_telling(task)));
+            let unencrypted = geometries(&[&TWO_SLOTS], &[Locks::Signed, Locks::Open]);
+            tasks.extend(stories(&unencrypted, SMALL, &once(slow_bits())));
             tasks.extend(two_pages(&once(coarse()), plain));
             tasks.extend(two_pages(&twice(Place::Trial), plain));
             tasks
