@@ -65,6 +65,9 @@ const SUITES: [(&str, &[&str]); 4] = [
     ("faults", &["faults", "--quick"]),
 ];
 
+/// Name of the proofs built from the scratch copy.
+const PROGRAM: &str = "broken-proofs";
+
 /// A suite that has not ended by then never does.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -135,6 +138,11 @@ impl Scratch {
             fs::copy(workspace.join(file), scratch.join(file))
                 .with_context(|| format!("cannot copy {file}"))?;
         }
+        // A program of its own name, so that builds of the real one do not replace it.
+        let manifest = scratch.join("crates/espseal-proofs/Cargo.toml");
+        let mut text = fs::read_to_string(&manifest)?;
+        text += &format!("\n[[bin]]\nname = \"{PROGRAM}\"\npath = \"src/main.rs\"\n");
+        fs::write(manifest, text)?;
         Ok(Self(scratch))
     }
 
@@ -182,13 +190,10 @@ impl Scratch {
             "the patch does not compile any more:\n{}",
             String::from_utf8_lossy(&built.stderr)
         );
-        let program = process::workspace().join("target/debug/espseal-proofs");
-        let own = self.0.join("espseal-proofs");
-        // Another build may replace it at any time.
-        fs::copy(&program, &own).context("cannot keep the proofs' program")?;
+        let program = process::workspace().join("target/debug").join(PROGRAM);
         let mut caught_by = Vec::new();
         for (suite, arguments) in SUITES {
-            if notices(&own, arguments)? {
+            if notices(&program, arguments)? {
                 caught_by.push(suite);
                 if !every_suite {
                     break;

@@ -37,6 +37,8 @@ enum Task {
     Oracles,
     /// Cut the power before, inside and after every flash operation of an update
     PowerCut(proofs::PowerCut),
+    /// Kill server and release authority 200 times under load; fill their disk
+    Durability,
     /// Make the flash chip fail at every call of an update
     Faults(proofs::Extent),
     /// Poll hostile repositories: bent bytes, swapped files, stolen keys, wrong images
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Oracles => oracles::install(),
         Task::DeliberateBugs(arguments) => deliberate_bugs::run(&arguments),
+        Task::Durability => proofs::durability(),
         Task::Faults(extent) => proofs::run("faults", &extent, &[]),
         Task::Hostile(extent) => proofs::run("hostile", &extent, &[]),
         Task::PowerCut(arguments) => proofs::power_cut(&arguments),

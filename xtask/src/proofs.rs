@@ -42,3 +42,11 @@ pub(crate) fn run(proof: &str, extent: &Extent, options: &[&str]) -> Result<()> 
     );
     process::run(&mut cargo)
 }
+
+/// Kills server and release authority under load.
+pub(crate) fn durability() -> Result<()> {
+    let mut cargo = process::cargo();
+    cargo.args(["test", "--package", "espseal", "--test", "durability", "--"]);
+    cargo.args(["--include-ignored", "--nocapture", "--test-threads", "1"]);
+    process::run(&mut cargo)
+}

@@ -132,7 +132,7 @@ pub(crate) fn tasks(scope: Scope) -> Vec<Task> {
             let geometries = geometries(&[&TWO_SLOTS], &[Locks::Release]);
             let mut tasks = stories(&geometries, SMALL, &once(coarse()));
             let c3 = |task: &Task| task.geometry.chip == ChipId::Esp32C3;
-            tasks.retain(|task| plain(task) && c3(task) && task.plot != Plot::Chain);
+            tasks.retain(|task| plain(task) && c3(task) && task.plot != Plot::Crasher);
             tasks
         }
         Scope::Share => {
@@ -181,5 +181,5 @@ fn is_telling(task: &Task) -> bool {
     let Geometry { table, locks, .. } = task.geometry;
     let main = locks == Locks::Release && table.name == TWO_SLOTS.name;
     let guarded = task.geometry.rollback == Rollback::Enabled;
-    main || guarded && matches!(task.plot, Plot::Update | Plot::Crasher)
+    main || guarded && matches!(task.plot, Plot::Update | Plot::Relapse)
 }

@@ -26,8 +26,8 @@ pub(crate) enum Plot {
     Refused,
     /// An image that always crashes is rolled back into quarantine; then a good one.
     Crasher,
-    /// Two releases, one after the other: the second goes where the first image was.
-    Chain,
+    /// A good release; a second one, where the first image was, that always crashes; a good third.
+    Relapse,
     /// The firmware demands a rollback that the bootloader does not have.
     Unguarded,
 }
@@ -39,7 +39,7 @@ impl Plot {
         Self::RootRotation,
         Self::Refused,
         Self::Crasher,
-        Self::Chain,
+        Self::Relapse,
         Self::Unguarded,
     ];
 
@@ -50,7 +50,7 @@ impl Plot {
             Self::RootRotation => "root rotation",
             Self::Refused => "refused, then good",
             Self::Crasher => "crasher, then good",
-            Self::Chain => "two releases",
+            Self::Relapse => "good, crasher, good",
             Self::Unguarded => "no rollback, refused",
         }
     }
@@ -60,17 +60,17 @@ impl Plot {
         let guarded = geometry.rollback == Rollback::Enabled;
         match self {
             // Without rollback an image that crashes stays.
-            Self::Rollback | Self::Crasher => guarded,
+            Self::Rollback | Self::Crasher | Self::Relapse => guarded,
             Self::Unguarded => !guarded && geometry.rule == RollbackRule::Required,
             _ => guarded || geometry.rule == RollbackRule::Optional,
         }
     }
 
-    /// How many trials of the first release crash.
+    /// How many trials of the crashing release crash.
     const fn crashes(self) -> u8 {
         match self {
             Self::Rollback => 1,
-            Self::Crasher => u8::MAX,
+            Self::Crasher | Self::Relapse => u8::MAX,
             _ => 0,
         }
     }
@@ -130,11 +130,20 @@ impl Story {
         if plot != Plot::Refused {
             approved.push(new.build());
         }
-        if matches!(plot, Plot::Refused | Plot::Crasher | Plot::Chain) {
-            maker.release(&newer, 3);
+        let mut crashing = first.manifest;
+        let mut go_on = |app: &App, seq| {
+            let released = maker.release(app, seq);
             maker.publish();
             phases.push(Arc::new(maker.files.clone()));
-            approved.push(newer.build());
+            approved.push(app.build());
+            released.manifest
+        };
+        if matches!(plot, Plot::Refused | Plot::Crasher | Plot::Relapse) {
+            let second = go_on(&newer, 3);
+            if plot == Plot::Relapse {
+                crashing = second;
+                go_on(&app("4.0", length), 4);
+            }
         }
         let made = geometry.device(&old);
         Self {
@@ -148,7 +157,7 @@ impl Story {
             phases,
             last: approved.len() - 1,
             approved,
-            crashing: (first.manifest, plot.crashes()),
+            crashing: (crashing, plot.crashes()),
         }
     }
 
