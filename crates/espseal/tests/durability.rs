@@ -1,5 +1,5 @@
-//! The server and the release authority killed at any moment, under load; a full disk; a disk that
-//! turns read-only. No acknowledged report is lost, no half-published release is ever visible, and
+//! The server and the release authority killed at any moment, under load; a full disk; a read-only
+//! folder. No acknowledged report is lost, no half-published release is ever visible, and
 //! everything starts again by itself.
 #![allow(
     clippy::unwrap_used,
@@ -35,6 +35,6 @@ fn two_hundred_kills_under_load_lose_nothing() {
 }
 
 #[test]
-fn full_and_read_only_disks_refuse_reports_and_take_them_again_afterwards() {
+fn full_disks_and_read_only_folders_refuse_reports_and_take_them_again_afterwards() {
     disk::run();
 }
