@@ -25,10 +25,18 @@ pub(crate) fn attacks(scene: &Scene, _scope: Scope) -> Vec<Attack> {
     attacks.extend(roots());
     let honest = honest_later();
     for attack in &mut attacks {
-        attack.honest = Some(Arc::clone(&honest));
+        // A now whose releases were refused must not have raised any floor: what is older than it
+        // still has to do.
+        let honest = match attack.name.as_str() {
+            STRANGERS_RELEASES => &scene.honest,
+            _ => &honest,
+        };
+        attack.honest = Some(Arc::clone(honest));
     }
     attacks
 }
+
+const STRANGERS_RELEASES: &str = "a stranger's releases";
 
 /// What the maker publishes once the attack is over.
 pub(crate) fn honest_later() -> Arc<Files> {
@@ -318,7 +326,7 @@ fn positions(scene: &Scene) -> Vec<Attack> {
         maker.publish();
     });
     attacks.push(refused(
-        "a stranger's releases",
+        STRANGERS_RELEASES,
         releases,
         MayErase::Journal,
         Document::Releases,

@@ -38,8 +38,8 @@ pub(crate) enum Fault {
     Fails(u32),
     /// This write erases and then fails.
     FailsErased(u32),
-    /// From this write on, this bit of this byte of its sector does not take what is written.
-    StuckBit(u32, usize),
+    /// From this write on, these bits of this byte of its sector do not take what is written.
+    StuckBit(u32, (usize, u8)),
     /// This read fails once.
     Unread(u32),
     /// This read returns one other bit, once: in the first, middle or last byte.
@@ -169,14 +169,14 @@ impl Flash for Metered<'_, '_> {
                 self.inner.erase_sector(at)?;
                 return Err(broken());
             }
-            Some(Fault::StuckBit(from, byte)) => {
+            Some(Fault::StuckBit(from, (byte, mask))) => {
                 if from == call {
                     self.meter.stuck.set(Some(at));
                 }
                 if self.meter.stuck.get() == Some(at) {
                     self.meter.struck.set(true);
                     let mut bent = *data;
-                    bent[byte] ^= 0x04;
+                    bent[byte] ^= mask;
                     return self.inner.replace_sector(at, &bent);
                 }
             }
