@@ -21,8 +21,16 @@ use aes::{Aes128, Aes256, Block};
 use espseal_format::units::FlashOffset;
 
 pub use crate::flash_key::FlashKey;
+pub use engine::Engine;
 
+mod engine;
 mod esp32;
+#[cfg(target_arch = "x86_64")]
+#[allow(
+    unsafe_code,
+    reason = "instructions that not every processor has, asked for at run time"
+)]
+mod x86;
 mod xts;
 
 /// Bytes in one AES block: offsets and lengths are multiples of it.
@@ -66,29 +74,29 @@ enum Scheme {
     Esp32(esp32::Cipher),
     Xts128(xts::Cipher<Aes128>),
     Xts256(xts::Cipher<Aes256>),
+    #[cfg(target_arch = "x86_64")]
+    X86(x86::Cipher),
 }
 
 impl FlashCipher {
-    /// Loads a key. `config` matters to the ESP32 scheme only.
+    /// Loads a key, for the fastest engine that the processor has. `config` matters to the ESP32
+    /// scheme only.
     #[must_use]
     pub fn new(key: &FlashKey, config: FlashCryptConfig) -> Self {
-        Self(match key {
-            FlashKey::Esp32(key) => Scheme::Esp32(esp32::Cipher::new(key, config)),
-            FlashKey::Xts128(key) => {
-                let (data, tweak) = Array::<u8, U32>::cast_from_core(key).split_ref::<U16>();
-                Scheme::Xts128(xts::Cipher {
-                    data: Aes128::new(data),
-                    tweak: Aes128::new(tweak),
-                })
-            }
-            FlashKey::Xts256(key) => {
-                let (data, tweak) = Array::<u8, U64>::cast_from_core(key).split_ref::<U32>();
-                Scheme::Xts256(xts::Cipher {
-                    data: Aes256::new(data),
-                    tweak: Aes256::new(tweak),
-                })
-            }
-        })
+        Self(Scheme::accelerated(key, config).unwrap_or_else(|| Scheme::portable(key, config)))
+    }
+
+    /// Loads a key for one engine, to compare them; `None` when the processor does not have it.
+    #[must_use]
+    pub fn with_engine(key: &FlashKey, config: FlashCryptConfig, engine: Engine) -> Option<Self> {
+        match engine {
+            Engine::Portable => Some(Self(Scheme::portable(key, config))),
+            #[cfg(target_arch = "x86_64")]
+            _ => x86::Detected::new(engine)
+                .map(|detected| Self(Scheme::X86(x86::Cipher::new(detected, key, config)))),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => None,
+        }
     }
 
     /// Encrypts what is to be written at `offset`, in place.
@@ -101,6 +109,8 @@ impl FlashCipher {
             Scheme::Esp32(cipher) => cipher.encrypt(offset.get(), blocks),
             Scheme::Xts128(cipher) => cipher.encrypt(offset.get(), blocks),
             Scheme::Xts256(cipher) => cipher.encrypt(offset.get(), blocks),
+            #[cfg(target_arch = "x86_64")]
+            Scheme::X86(cipher) => cipher.encrypt(offset.get(), data),
         }
         Ok(())
     }
@@ -115,8 +125,46 @@ impl FlashCipher {
             Scheme::Esp32(cipher) => cipher.decrypt(offset.get(), blocks),
             Scheme::Xts128(cipher) => cipher.decrypt(offset.get(), blocks),
             Scheme::Xts256(cipher) => cipher.decrypt(offset.get(), blocks),
+            #[cfg(target_arch = "x86_64")]
+            Scheme::X86(cipher) => cipher.decrypt(offset.get(), data),
         }
         Ok(())
+    }
+}
+
+impl Scheme {
+    /// Loads a key for the `aes` crate.
+    fn portable(key: &FlashKey, config: FlashCryptConfig) -> Self {
+        match key {
+            FlashKey::Esp32(key) => Self::Esp32(esp32::Cipher::new(key, config)),
+            FlashKey::Xts128(key) => {
+                let (data, tweak) = Array::<u8, U32>::cast_from_core(key).split_ref::<U16>();
+                Self::Xts128(xts::Cipher {
+                    data: Aes128::new(data),
+                    tweak: Aes128::new(tweak),
+                })
+            }
+            FlashKey::Xts256(key) => {
+                let (data, tweak) = Array::<u8, U64>::cast_from_core(key).split_ref::<U32>();
+                Self::Xts256(xts::Cipher {
+                    data: Aes256::new(data),
+                    tweak: Aes256::new(tweak),
+                })
+            }
+        }
+    }
+
+    /// Loads a key for the processor's own instructions.
+    #[cfg(target_arch = "x86_64")]
+    fn accelerated(key: &FlashKey, config: FlashCryptConfig) -> Option<Self> {
+        let detected = x86::Detected::fastest()?;
+        Some(Self::X86(x86::Cipher::new(detected, key, config)))
+    }
+
+    /// No other processor has an engine of its own here; the `aes` crate knows some.
+    #[cfg(not(target_arch = "x86_64"))]
+    const fn accelerated(_: &FlashKey, _: FlashCryptConfig) -> Option<Self> {
+        None
     }
 }
 

@@ -26,7 +26,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::FlashCryptConfig;
 
 /// Bytes that share a key.
-const SPAN: u32 = 32;
+const ROW: u32 = 32;
 
 /// The ESP32's flash encryption block.
 pub(super) struct Cipher {
@@ -83,25 +83,32 @@ impl Cipher {
             let until_next_key = if offset & 0x10 == 0 { 2 } else { 1 };
             let (now, later) = rest.split_at_mut(until_next_key.min(rest.len()));
             reversed(now, |blocks| work(&self.key_at(offset), blocks));
-            offset = (offset & !(SPAN - 1)).wrapping_add(SPAN);
+            offset = (offset & !(ROW - 1)).wrapping_add(ROW);
             rest = later;
         }
     }
 
     /// Derives the key for the 32 bytes around `offset`.
     fn key_at(&self, offset: u32) -> Zeroizing<[u8; 32]> {
-        let tweak = tweak(offset, self.config);
         let mut key = Zeroizing::new([0; 32]);
-        let (parts, _) = key.as_chunks_mut::<16>();
-        for ((part, half), tweak) in parts.iter_mut().zip(self.key).zip(tweak) {
-            *part = (half ^ tweak).to_be_bytes();
+        let (parts, _) = key.as_chunks_mut();
+        for (part, half) in parts.iter_mut().zip(self.halves_at(offset)) {
+            *part = half.to_be_bytes();
         }
         key
+    }
+
+    /// Derives the halves of that key, most significant bit first.
+    #[inline]
+    pub(super) fn halves_at(&self, offset: u32) -> [u128; 2] {
+        let [first, second] = self.key;
+        let [first_tweak, second_tweak] = tweak(offset, self.config);
+        [first ^ first_tweak, second ^ second_tweak]
     }
 }
 
 /// Spreads the offset over the 256 key bits, most significant bit first.
-fn tweak(offset: u32, config: FlashCryptConfig) -> [u128; 2] {
+pub(super) fn tweak(offset: u32, config: FlashCryptConfig) -> [u128; 2] {
     let field = u128::from((offset >> 5) & 0x7_FFFF);
     let thrice = (field << 38) | (field << 19) | field;
     let enabled = |bit: u8| 0_u128.wrapping_sub(u128::from((config.get() >> bit) & 1));
