@@ -91,12 +91,14 @@ pub fn check_image(
         });
     }
     let keys = check_signature(&path, &bytes, &layout, fleet)?;
-    app_padding(&layout, fleet.chip.mmu_page_size).map_err(|cause| ImageRefused::Padding {
+    let descriptor = read_descriptor(&path, &bytes)?;
+    let page_size = fleet.chip.mapping.page_size_of(Some(&descriptor));
+    app_padding(&layout, page_size).map_err(|cause| ImageRefused::Padding {
         path: path(),
         cause,
     })?;
     layout
-        .check_mapping(fleet.chip)
+        .check_mapping(fleet.chip.mapping, page_size)
         .map_err(|cause| ImageRefused::Mapping {
             path: path(),
             cause,
@@ -109,7 +111,6 @@ pub fn check_image(
             slot,
         });
     }
-    let descriptor = read_descriptor(&path, &bytes)?;
     let found = descriptor.secure_version();
     if found.get() > u32::from(fleet.secure_version_bits) {
         return Err(ImageRefused::SecureVersionTooHigh {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use espseal_crypto::secure_boot::{RsaPssSigner, build_block};
+use espseal_format::app_desc::{self, AppDescriptor};
 use espseal_format::chip::{self, ChipId};
 use espseal_format::image::{
     ImageError, ImageLayout, PaddingError, app_padding, pad_to_sector, secure_pad_v2,
@@ -68,11 +69,16 @@ pub fn sign_image<S: RsaPssSigner<Error = KeyError>>(
         path: path.into(),
         cause,
     };
-    let room = (chip.mmu_page_size as usize).saturating_mul(2);
+    let descriptor = image
+        .get(app_desc::OFFSET as usize..)
+        .and_then(<[u8]>::first_chunk)
+        .and_then(|bytes| AppDescriptor::parse(bytes).ok());
+    let page_size = chip.mapping.page_size_of(descriptor.as_ref());
+    let room = (page_size as usize).saturating_mul(2);
     let mut bytes = image.get(..end).unwrap_or_default().to_vec();
     bytes.resize(end.saturating_add(room), 0);
     let length = match kind {
-        ImageKind::App => secure_pad_v2(&mut bytes, &layout, chip.mmu_page_size).map_err(failed)?,
+        ImageKind::App => secure_pad_v2(&mut bytes, &layout, page_size).map_err(failed)?,
         ImageKind::Bootloader => pad_to_sector(&mut bytes, end).map_err(failed)?,
     };
     bytes.truncate(length);
@@ -81,7 +87,7 @@ pub fn sign_image<S: RsaPssSigner<Error = KeyError>>(
             path: path.into(),
             cause,
         })?;
-        app_padding(&padded, chip.mmu_page_size).map_err(failed)?;
+        app_padding(&padded, page_size).map_err(failed)?;
     }
     let public = key.public_key();
     let signature = key.sign(&bytes)?;

@@ -22,6 +22,7 @@ pub mod keys;
 pub mod metadata_signing;
 pub mod observer;
 pub mod project;
+pub mod public_key;
 pub mod rehearsal;
 pub mod release;
 pub mod release_log;

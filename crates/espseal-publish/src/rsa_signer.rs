@@ -109,7 +109,7 @@ impl std::fmt::Debug for SecureBootKey {
 }
 
 /// Reads a public exponent of at most 32 bits.
-fn exponent(bytes: &[u8]) -> Option<u32> {
+pub(crate) fn exponent(bytes: &[u8]) -> Option<u32> {
     let mut word = [0; 4];
     word.get_mut(4usize.checked_sub(bytes.len())?..)?
         .copy_from_slice(bytes);

@@ -2,8 +2,13 @@
 
 mod demo;
 mod device;
+mod flash;
+mod flash_options;
+mod image;
 mod init;
 mod now;
+mod otadata;
+mod partitions;
 mod publish;
 mod rollout;
 mod root;
@@ -33,6 +38,14 @@ pub(crate) enum Command {
     Root(root::Root),
     Seal(seal::Seal),
     Serve(serve::Serve),
+    #[command(subcommand)]
+    Image(image::Image),
+    #[command(subcommand)]
+    Partitions(partitions::Partitions),
+    #[command(subcommand)]
+    Otadata(otadata::OtadataVerb),
+    #[command(subcommand)]
+    Flash(flash::FlashVerb),
 }
 
 impl Command {
@@ -50,6 +63,10 @@ impl Command {
             Self::Root(verb) => verb.run(context),
             Self::Seal(verb) => verb.run(),
             Self::Serve(verb) => verb.run(context),
+            Self::Image(verb) => verb.run(),
+            Self::Partitions(verb) => verb.run(),
+            Self::Otadata(verb) => verb.run(),
+            Self::Flash(verb) => verb.run(),
         }
     }
 }

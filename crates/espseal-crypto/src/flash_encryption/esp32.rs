@@ -23,10 +23,10 @@ use aes::cipher::{BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _
 use aes::{Aes256Dec, Aes256Enc, Block};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::FlashCryptConfig;
+use super::{Direction, FlashCryptConfig};
 
 /// Bytes that share a key.
-const ROW: u32 = 32;
+const SPAN: u32 = 32;
 
 /// The ESP32's flash encryption block.
 pub(super) struct Cipher {
@@ -54,16 +54,22 @@ impl Cipher {
         }
     }
 
-    pub(super) fn encrypt(&self, offset: u32, blocks: &mut [Block]) {
-        self.for_each_key(offset, blocks, |key, blocks| {
-            Aes256Dec::new(key.into()).decrypt_blocks(blocks);
-        });
+    /// Runs the portable code over any number of blocks.
+    pub(super) fn apply(&self, direction: Direction, offset: u32, blocks: &mut [Block]) {
+        match direction {
+            Direction::Encrypt => self.for_each_key(offset, blocks, |key, blocks| {
+                Aes256Dec::new(key.into()).decrypt_blocks(blocks);
+            }),
+            Direction::Decrypt => self.for_each_key(offset, blocks, |key, blocks| {
+                Aes256Enc::new(key.into()).encrypt_blocks(blocks);
+            }),
+        }
     }
 
-    pub(super) fn decrypt(&self, offset: u32, blocks: &mut [Block]) {
-        self.for_each_key(offset, blocks, |key, blocks| {
-            Aes256Enc::new(key.into()).encrypt_blocks(blocks);
-        });
+    /// What the address changes of the key's halves, most significant bit first.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn tweak(&self, offset: u32) -> [u128; 2] {
+        tweak(offset, self.config)
     }
 
     /// Calls `work` with each key and the reversed blocks that it covers.
@@ -83,7 +89,7 @@ impl Cipher {
             let until_next_key = if offset & 0x10 == 0 { 2 } else { 1 };
             let (now, later) = rest.split_at_mut(until_next_key.min(rest.len()));
             reversed(now, |blocks| work(&self.key_at(offset), blocks));
-            offset = (offset & !(ROW - 1)).wrapping_add(ROW);
+            offset = (offset & !(SPAN - 1)).wrapping_add(SPAN);
             rest = later;
         }
     }
@@ -91,24 +97,23 @@ impl Cipher {
     /// Derives the key for the 32 bytes around `offset`.
     fn key_at(&self, offset: u32) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
-        let (parts, _) = key.as_chunks_mut();
-        for (part, half) in parts.iter_mut().zip(self.halves_at(offset)) {
+        let (parts, _) = key.as_chunks_mut::<16>();
+        for (part, half) in parts.iter_mut().zip(self.halves(offset)) {
             *part = half.to_be_bytes();
         }
         key
     }
 
-    /// Derives the halves of that key, most significant bit first.
-    #[inline]
-    pub(super) fn halves_at(&self, offset: u32) -> [u128; 2] {
+    /// The halves of that key, most significant bit first.
+    pub(super) fn halves(&self, offset: u32) -> [u128; 2] {
         let [first, second] = self.key;
-        let [first_tweak, second_tweak] = tweak(offset, self.config);
-        [first ^ first_tweak, second ^ second_tweak]
+        let [one, two] = tweak(offset, self.config);
+        [first ^ one, second ^ two]
     }
 }
 
 /// Spreads the offset over the 256 key bits, most significant bit first.
-pub(super) fn tweak(offset: u32, config: FlashCryptConfig) -> [u128; 2] {
+fn tweak(offset: u32, config: FlashCryptConfig) -> [u128; 2] {
     let field = u128::from((offset >> 5) & 0x7_FFFF);
     let thrice = (field << 38) | (field << 19) | field;
     let enabled = |bit: u8| 0_u128.wrapping_sub(u128::from((config.get() >> bit) & 1));

@@ -14,7 +14,7 @@ use super::{BLOCK_SIZE, EfuseError, Efuses};
 /// Encodes the eFuses as the emulator's file. It holds every key in the clear.
 #[must_use]
 pub fn encode(efuses: &Efuses) -> Vec<u8> {
-    let size = efuses.model.registers.emulator_size;
+    let size = efuses.map().registers.emulator_size;
     let mut file = Vec::with_capacity(size);
     for (index, block) in efuses.map().blocks.iter().enumerate() {
         file.extend(
@@ -34,7 +34,7 @@ pub fn encode(efuses: &Efuses) -> Vec<u8> {
 /// [`EmulatorFileError`] for an unknown chip or a file of another length.
 pub fn parse(chip: ChipId, file: &[u8]) -> Result<Efuses, EmulatorFileError> {
     let mut efuses = Efuses::blank(chip)?;
-    let expected = efuses.model.registers.emulator_size;
+    let expected = efuses.map().registers.emulator_size;
     if file.len() != expected {
         return Err(EmulatorFileError::Length {
             expected,

@@ -13,7 +13,7 @@ use super::{BLOCK_SIZE, EfuseError, Efuses};
 /// Encodes the eFuses as the file of `espefuse --virt`.
 #[must_use]
 pub fn encode(efuses: &Efuses) -> Vec<u8> {
-    let layout = &efuses.model.registers;
+    let layout = &efuses.map().registers;
     let mut registers = vec![0; layout.space];
     for (index, (register, length)) in places(efuses).enumerate() {
         place(
@@ -44,7 +44,7 @@ pub fn encode(efuses: &Efuses) -> Vec<u8> {
 /// [`VirtFileError`] for an unknown chip or a file of another length.
 pub fn parse(chip: ChipId, file: &[u8]) -> Result<Efuses, VirtFileError> {
     let mut efuses = Efuses::blank(chip)?;
-    let layout = &efuses.model().registers;
+    let layout = &efuses.map().registers;
     if file.len() != layout.space {
         return Err(VirtFileError::Length {
             expected: layout.space,
@@ -102,7 +102,7 @@ fn places(efuses: &Efuses) -> impl Iterator<Item = (usize, usize)> {
         .blocks
         .iter()
         .map(|block| usize::from(block.words) * 4);
-    efuses.model.registers.blocks.iter().copied().zip(lengths)
+    efuses.map().registers.blocks.iter().copied().zip(lengths)
 }
 
 /// Copies bytes to a register.
