@@ -24,6 +24,7 @@ pub mod partition_table;
 pub mod read;
 pub mod report;
 pub mod repository;
+pub mod sdc;
 pub mod secure_boot_v1;
 pub mod signature_block;
 pub mod units;

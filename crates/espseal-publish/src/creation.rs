@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use espseal_format::chip::{self, ChipId};
+use espseal_format::signature_block::SignatureScheme;
 use espseal_format::units::{ChannelName, Digest, Product};
 use rand_core::Rng as _;
 
@@ -20,7 +21,7 @@ use crate::metadata_signing::{RoleSetup, SigningError, first_root, sign_root};
 use crate::observer::Observer;
 use crate::project::{PROJECT_FILE, Project, ProjectError};
 use crate::release_log::{LogError, ReleaseLog};
-use crate::rsa_signer::SecureBootKey;
+use crate::secure_boot_key::SecureBootKey;
 
 /// A 4 MB table with two app slots and the journal of the agent.
 const PARTITIONS: &str = "\
@@ -169,7 +170,10 @@ fn fill(folder: &Path, new: &NewProject, time: u64) -> Result<(), CreationError>
     let digest = match &new.secure_boot {
         SecureBootSource::None => None,
         SecureBootSource::NewKey => {
-            let key = SecureBootKey::create(&folder.join("keys/secure-boot.pem"))?;
+            let key = SecureBootKey::create(
+                &folder.join("keys/secure-boot.pem"),
+                SignatureScheme::Rsa3072,
+            )?;
             Some(key.digest())
         }
         SecureBootSource::ExistingKey(path) => Some(SecureBootKey::load(path)?.digest()),

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use espseal_crypto::secure_boot::verify_rsa;
+use espseal_crypto::secure_boot::verify_block;
 use espseal_format::app_desc::{self, AppDescError, AppDescriptor};
 use espseal_format::chip::ChipId;
 use espseal_format::image::{ImageError, ImageLayout, MappingError, PaddingError, app_padding};
 use espseal_format::read::PastEnd;
-use espseal_format::signature_block::SignatureSector;
+use espseal_format::signature_block::{ImageDigests, SignatureSector};
 use espseal_format::units::{Digest, SECTOR_SIZE, SecurityVersion};
 
 use crate::blame::Blame;
@@ -153,11 +153,11 @@ fn check_signature(
         found: bytes.len(),
         expected,
     })?;
-    let image = Digest::of(content);
+    let image = ImageDigests::of(content);
     let sector = SignatureSector::parse(sector);
     let mut keys = Vec::new();
-    for (place, block) in sector.rsa_blocks() {
-        let key = verify_rsa(block, &image).map_err(|_| ImageRefused::Signature {
+    for (place, block) in sector.blocks() {
+        let key = verify_block(&block, &image).map_err(|_| ImageRefused::Signature {
             path: path(),
             place,
         })?;
@@ -239,7 +239,7 @@ pub enum ImageRefused {
     },
     /// There is no signature.
     #[error(
-        "{} has no secure boot v2 RSA signature; expected a signature sector after the image: \
+        "{} has no secure boot v2 signature; expected a signature sector after the image: \
          `espseal sign` makes one",
         path.display()
     )]

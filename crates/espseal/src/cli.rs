@@ -8,6 +8,7 @@ use clap::Parser;
 
 use crate::answer::Answer;
 use crate::command::Command;
+use crate::command::espsecure::Link;
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
 
@@ -48,7 +49,11 @@ Exit codes: 0 done, 1 refused by a check, 2 usage, 3 input or output failed, 130
 
 /// Runs the program.
 pub(crate) fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = match Link::is_called(std::env::args_os().next().as_deref()) {
+        true => Link::try_parse().map(Link::into_cli),
+        false => Cli::try_parse(),
+    };
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--json") => {
             return Failure::arguments(&error).print(true);

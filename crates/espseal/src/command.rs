@@ -2,6 +2,7 @@
 
 mod demo;
 mod device;
+pub(crate) mod espsecure;
 mod flash;
 mod flash_options;
 mod image;
@@ -38,6 +39,7 @@ pub(crate) enum Command {
     Root(root::Root),
     Seal(seal::Seal),
     Serve(serve::Serve),
+    Espsecure(espsecure::Espsecure),
     #[command(subcommand)]
     Image(image::Image),
     #[command(subcommand)]
@@ -63,6 +65,7 @@ impl Command {
             Self::Root(verb) => verb.run(context),
             Self::Seal(verb) => verb.run(),
             Self::Serve(verb) => verb.run(context),
+            Self::Espsecure(verb) => verb.run(),
             Self::Image(verb) => verb.run(),
             Self::Partitions(verb) => verb.run(),
             Self::Otadata(verb) => verb.run(),

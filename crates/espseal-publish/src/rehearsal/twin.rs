@@ -30,7 +30,7 @@ use crate::authority::random;
 use crate::files::{self, FileError};
 use crate::image_signing::{ImageKind, sign_image};
 use crate::keys::KeyError;
-use crate::rsa_signer::SecureBootKey;
+use crate::secure_boot_key::SecureBootKey;
 
 /// Smallest and largest flash chip.
 const FLASH_SIZES: [usize; 4] = [2 << 20, 4 << 20, 8 << 20, 16 << 20];
@@ -168,7 +168,7 @@ impl Stage<'_> {
                            bootloader as `bootloader` under [[chip]] in espseal.toml";
             self.failed(step, missing)
         })?;
-        sign_image(&path, &place_holder, ImageKind::Bootloader, &key)
+        sign_image(&path, &place_holder, ImageKind::Bootloader, &[&key])
             .map(|signed| signed.bytes)
             .map_err(|error| self.failed(step, error))
     }

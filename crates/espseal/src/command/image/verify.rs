@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use espseal_crypto::secure_boot::PublicKey;
 use espseal_format::units::Digest;
-use espseal_publish::public_key::read_public_key;
+use espseal_publish::secure_boot_key::load_public_key;
 use espseal_twin::inspect::image::{Inspection, Signature};
 use serde_json::json;
 
@@ -40,7 +40,7 @@ impl Verify {
         let keys = self
             .key
             .iter()
-            .map(|path| read_public_key(path))
+            .map(|path| load_public_key(path))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| Failure::new(error.blame(), error))?;
         let found = self.source.open()?;
