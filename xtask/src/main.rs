@@ -29,7 +29,7 @@ enum Task {
     /// Install the oracles, then run every test of the workspace
     Test(test::Arguments),
     /// Measure ours and the peers' in one run, and print ratios
-    Bench,
+    Bench(bench::Arguments),
     /// Check formatting and lints, then run every test
     Ci,
     /// Run the main job: one release, all the way
@@ -57,7 +57,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test(arguments) => test::run(&arguments),
-        Task::Bench => bench::run(),
+        Task::Bench(arguments) => bench::run(&arguments),
         Task::Ci => ci::run(),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Emulate(arguments) => emulate::run(&arguments),
