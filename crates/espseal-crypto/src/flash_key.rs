@@ -103,6 +103,17 @@ impl FlashKey {
         key
     }
 
+    /// The key once more, derived where the hardware derives it; it is wiped on its own.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn as_used(&self) -> Self {
+        match self {
+            Self::Esp32(key) => Self::Esp32(*key),
+            Self::Xts128(key) => Self::Xts128(*key),
+            Self::Xts128Derived(half) => Self::Xts128(*Self::derive(half)),
+            Self::Xts256(key) => Self::Xts256(*key),
+        }
+    }
+
     /// Returns the scheme that the key belongs to.
     #[must_use]
     pub const fn scheme(&self) -> SchemeId {

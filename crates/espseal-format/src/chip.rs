@@ -74,11 +74,13 @@ pub struct Chip {
     pub bootloader_offset: FlashOffset,
     /// Revision of chips that are sold, as major * 100 + minor: what a rehearsal assumes.
     pub usual_revision: u16,
+    /// The revisions that the table describes.
+    pub revisions: Range<u16>,
     /// How flash is mapped into memory.
     pub mapping: &'static Mapping,
     /// RAM that the bootloader copies segments to; a segment lies within one of the ranges.
     pub ram: &'static [Range<u32>],
-    /// The flash encryption keys that eFuses can hold, the usual one first.
+    /// The flash encryption keys that eFuses can hold. The first one leaves room for secure boot.
     pub flash_encryption: &'static [FlashEncryptionKey],
     /// Bytes that an encrypted write to flash is aligned to, and a multiple of.
     pub encryption_row: usize,

@@ -22,11 +22,16 @@ use crate::chip::{ChipId, Mapping};
 use crate::units::Digest;
 
 mod error;
+mod flash_mode;
+mod memory;
 mod padding;
 mod walk;
 
 pub use error::{ImageError, MappingError, PaddingError};
+pub use flash_mode::{FlashFrequency, FlashMode};
+pub use memory::{Memory, memories};
 pub use padding::{app_padding, pad_to_sector, secure_pad_v2, set_flash_size};
+pub use walk::measure;
 
 /// First byte of every image.
 pub const MAGIC: u8 = 0xE9;
@@ -83,6 +88,47 @@ impl ImageLayout {
                 page_size,
             }),
         }
+    }
+}
+
+/// An image whose structure holds, with what was found where checksum and hash belong.
+///
+/// For showing an image that a device would refuse; whoever acts on an image takes
+/// [`ImageLayout::walk`], which refuses it too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// Where the parts lie.
+    pub layout: ImageLayout,
+    /// The XOR checksum.
+    pub checksum: Compared<u8>,
+    /// The appended SHA-256, if the header announces one.
+    pub hash: Option<Compared<Digest>>,
+}
+
+impl Survey {
+    /// Whether checksum and appended hash are what they should be.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.checksum.holds() && self.hash.is_none_or(|hash| hash.holds())
+    }
+}
+
+/// A stored value and what it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compared<T> {
+    /// Where it is stored.
+    pub offset: u32,
+    /// What is stored.
+    pub stored: T,
+    /// What the image gives.
+    pub computed: T,
+}
+
+impl<T: PartialEq> Compared<T> {
+    /// Whether the two are equal.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.stored == self.computed
     }
 }
 
@@ -167,6 +213,18 @@ impl ImageHeader {
     #[must_use]
     pub const fn flash_size(&self) -> FlashSize {
         FlashSize::from_nibble(self.spi_speed_size >> 4)
+    }
+
+    /// Returns how the flash is read.
+    #[must_use]
+    pub const fn flash_mode(&self) -> FlashMode {
+        FlashMode::from_u8(self.spi_mode)
+    }
+
+    /// Returns how fast the flash is read; what that means depends on the chip.
+    #[must_use]
+    pub const fn flash_frequency(&self) -> FlashFrequency {
+        FlashFrequency::from_nibble(self.spi_speed_size & 0x0F)
     }
 
     /// Whether a SHA-256 follows the checksum.

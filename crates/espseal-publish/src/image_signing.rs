@@ -151,11 +151,15 @@ fn add_signatures(
 ) -> Result<SignedImage, SignError> {
     for key in keys {
         let scheme = key.public_key().scheme();
-        let needed = match scheme {
-            SignatureScheme::Rsa3072 => SecureBootScheme::V2Rsa,
-            SignatureScheme::Ecdsa(_) => SecureBootScheme::V2Ecdsa,
+        let has = |wanted| chip.secure_boot.iter().any(|boot| boot.scheme == wanted);
+        let is_supported = match scheme {
+            SignatureScheme::Rsa3072 => has(SecureBootScheme::V2Rsa),
+            SignatureScheme::Ecdsa(curve) => {
+                has(SecureBootScheme::V2Ecdsa)
+                    && chip.curves.iter().any(|supported| supported.curve == curve)
+            }
         };
-        if !chip.secure_boot.iter().any(|boot| boot.scheme == needed) {
+        if !is_supported {
             return Err(SignError::Scheme {
                 path: path.into(),
                 chip: chip.id,

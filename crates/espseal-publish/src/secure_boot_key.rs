@@ -21,7 +21,7 @@ use crate::keys::{KeyError, LARGEST_KEY};
 mod ecdsa;
 mod pem;
 
-pub use pem::{encode_public_key, read_public_key};
+pub use pem::{encode_public_key, load_public_key, read_public_key};
 
 /// Whoever signs images for secure boot v2: a key in a file, or in an HSM.
 pub trait ImageSigner {

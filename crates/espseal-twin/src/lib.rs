@@ -8,6 +8,7 @@
 //! * [`boot`]: what boots, and why.
 //! * [`power`], [`nor`], [`efuse`], [`bus`]: the hardware.
 //! * [`folder`], [`https`], [`recording`]: the agent's network.
+//! * [`inspect`]: what a dump or an image file holds, for people.
 //! * [`idf`]: the same hardware under unmodified ESP-IDF.
 
 pub mod boot;
@@ -18,6 +19,7 @@ pub mod factory;
 pub mod folder;
 pub mod https;
 pub mod idf;
+pub mod inspect;
 pub mod lifecycle;
 pub mod nor;
 pub mod power;

@@ -43,6 +43,7 @@ Examples:
   espseal publish lamp-signed.bin --channel production --ppm 50000
   espseal rollout --channel production --ppm 1000000
   espseal now                     # from cron, several times within the lifetime of `now`
+  espseal flash show dump.bin     # what a chip holds; see also image, partitions and otadata
 
 Exit codes: 0 done, 1 refused by a check, 2 usage, 3 input or output failed, 130 interrupted";
 

@@ -1,10 +1,18 @@
 //! The verbs: one file each, one line each in [`Command`] and in [`Command::run`].
 
+mod decrypt;
 mod demo;
 mod device;
+mod encrypt;
 pub(crate) mod espsecure;
+mod flash;
+mod flash_data;
+mod flash_options;
+mod image;
 mod init;
 mod now;
+mod otadata;
+mod partitions;
 mod publish;
 mod rollout;
 mod root;
@@ -33,8 +41,18 @@ pub(crate) enum Command {
     Now(now::Now),
     Root(root::Root),
     Seal(seal::Seal),
+    Encrypt(encrypt::Encrypt),
+    Decrypt(decrypt::Decrypt),
     Serve(serve::Serve),
     Espsecure(espsecure::Espsecure),
+    #[command(subcommand)]
+    Image(image::Image),
+    #[command(subcommand)]
+    Partitions(partitions::Partitions),
+    #[command(subcommand)]
+    Otadata(otadata::OtadataVerb),
+    #[command(subcommand)]
+    Flash(flash::FlashVerb),
 }
 
 impl Command {
@@ -51,8 +69,14 @@ impl Command {
             Self::Now(verb) => verb.run(context),
             Self::Root(verb) => verb.run(context),
             Self::Seal(verb) => verb.run(),
+            Self::Encrypt(verb) => verb.run(context),
+            Self::Decrypt(verb) => verb.run(context),
             Self::Serve(verb) => verb.run(context),
-            Self::Espsecure(verb) => verb.run(),
+            Self::Espsecure(verb) => verb.run(context),
+            Self::Image(verb) => verb.run(),
+            Self::Partitions(verb) => verb.run(),
+            Self::Otadata(verb) => verb.run(),
+            Self::Flash(verb) => verb.run(),
         }
     }
 }

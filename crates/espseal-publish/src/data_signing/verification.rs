@@ -60,7 +60,6 @@ impl SignedData {
     }
 
     /// Returns what stands in each place.
-    #[must_use]
     pub const fn places(&self) -> &[Result<Place, BlockError>; 3] {
         &self.places
     }

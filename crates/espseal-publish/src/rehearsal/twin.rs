@@ -13,7 +13,7 @@ use espseal_agent::platform::Slot;
 use espseal_agent::workspace::Workspace;
 use espseal_crypto::device_key::SoftwareDeviceKey;
 use espseal_crypto::flash_encryption::FlashKey;
-use espseal_format::chip::{ChipId, FlashEncryptionKey, SchemeId};
+use espseal_format::chip::{Chip, ChipId};
 use espseal_format::metadata::manifest::{ClassId, VendorId};
 use espseal_format::partition_table::{Entry, PartitionTable, PartitionType, Subtype};
 use espseal_format::signature_block::SignatureScheme;
@@ -102,7 +102,8 @@ impl Stage<'_> {
             .find(|size| *size >= end)
             .ok_or_else(|| self.failed(step, "the partitions need more than 16 MB"))?;
         let bootloader = self.bootloader()?;
-        let flash_key = draw_flash_key(fleet.chip.flash_encryption);
+        let flash_key = draw_flash_key(fleet.chip)
+            .ok_or_else(|| self.failed(step, "the chip has no flash encryption"))?;
         let made = FactoryPlan {
             chip: fleet.chip.id,
             mac: MAC,
@@ -331,13 +332,13 @@ fn journal(table: &PartitionTable) -> Option<FlashOffset> {
         .map(|entry| entry.offset)
 }
 
-fn draw_flash_key(known: &[FlashEncryptionKey]) -> FlashKey {
-    let mut key = [0; 32];
-    random().fill_bytes(&mut key);
-    match known.first().map(|key| key.scheme) {
-        Some(SchemeId::Esp32Aes) => FlashKey::Esp32(key),
-        _ => FlashKey::Xts128(key),
-    }
+/// Draws a key of the first kind that the chip knows.
+fn draw_flash_key(chip: &Chip) -> Option<FlashKey> {
+    let kind = chip.flash_encryption.first()?;
+    let mut key = [0; 64];
+    let key = key.get_mut(..kind.length)?;
+    random().fill_bytes(key);
+    FlashKey::from_file(kind.scheme, key).ok()
 }
 
 /// The smallest image that a ROM accepts as a bootloader: the twin decides, it runs no code.

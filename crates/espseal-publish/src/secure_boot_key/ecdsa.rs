@@ -48,6 +48,10 @@ impl EcdsaKey {
 
     /// Takes a private scalar, big-endian, of the curve's length; `None` outside `[1, n-1]`.
     pub(super) fn from_scalar(curve: Curve, scalar: &[u8]) -> Option<Self> {
+        // RFC 5915 section 3 has no shorter ones.
+        if scalar.len() != curve.number_len() {
+            return None;
+        }
         Some(match curve {
             Curve::P192 => Self::P192(SecretKey::<NistP192>::from_slice(scalar).ok()?),
             Curve::P256 => Self::P256(es256::SigningKey::from_bytes(scalar.try_into().ok()?).ok()?),

@@ -28,7 +28,8 @@ use zeroize::Zeroizing;
 
 use super::ecdsa::EcdsaKey;
 use super::{Private, rsa_public_key};
-use crate::keys::KeyError;
+use crate::files;
+use crate::keys::{KeyError, LARGEST_KEY};
 
 /// What belongs in the file of a signing key.
 pub(super) const EXPECTED: &str =
@@ -58,6 +59,15 @@ pub(super) fn read_private_key(path: &Path, text: &[u8]) -> Result<Private, KeyE
     let labels = [RSA_PRIVATE_KEY, EC_PRIVATE_KEY, PRIVATE_KEY];
     let block = first_key(path, text, &labels, EXPECTED)?;
     private_key(path, &block)
+}
+
+/// Reads a public key, or the public half of a private key, from a file.
+///
+/// # Errors
+/// [`KeyError`] when the file is missing, no PEM or another kind of key.
+pub fn load_public_key(path: &Path) -> Result<PublicKey, KeyError> {
+    let text = Zeroizing::new(files::read(path, EXPECTED_PUBLIC, LARGEST_KEY)?);
+    read_public_key(path, &text)
 }
 
 /// Takes a public key, or the public half of a private key, from the text of the file `path`.

@@ -25,13 +25,17 @@ fn every_command_takes_and_refuses_the_same_key_files() {
     for key in files(&bench) {
         for arguments in [
             &["digest-sbv2-public-key", "-k", &key, "-o", OUT][..],
-            &["digest-rsa-public-key", "-k", &key, "-o", OUT],
             &["extract-public-key", "-v", "1", "-k", &key, OUT],
             &["extract-public-key", "-v", "2", "-k", &key, OUT],
-            &["extract-public-key", "--keyfile", &key, OUT],
             &["digest-private-key", "-k", &key, OUT],
+            &["digest-rsa-public-key", "-k", &key, "-o", OUT],
             &["digest-private-key", "-l", "192", "-k", &key, OUT],
-        ] {
+            &["extract-public-key", "--keyfile", &key, OUT],
+        ]
+        .into_iter()
+        // espsecure takes 0.2 s to load an RSA key.
+        .take(if key.starts_with("rsa") { 4 } else { 7 })
+        {
             let both = bench.both(arguments);
             assert_eq!(both.theirs.file, both.ours.file, "{arguments:?}");
             match both.ours.file {

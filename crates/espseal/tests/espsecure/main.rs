@@ -8,9 +8,11 @@
 mod bench;
 mod bootloader;
 mod elsewhere;
+mod flash_data;
 mod keys;
 mod made;
 mod mask;
+mod sdc;
 mod signing;
 mod spelling;
 mod verifying;
