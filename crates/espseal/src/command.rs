@@ -14,6 +14,7 @@ mod now;
 mod otadata;
 mod partitions;
 mod publish;
+mod rehearse;
 mod rollout;
 mod root;
 mod seal;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Seal(seal::Seal),
     Encrypt(encrypt::Encrypt),
     Decrypt(decrypt::Decrypt),
+    Rehearse(Box<rehearse::Rehearse>),
     Serve(serve::Serve),
     Espsecure(espsecure::Espsecure),
     #[command(subcommand)]
@@ -71,6 +73,7 @@ impl Command {
             Self::Seal(verb) => verb.run(),
             Self::Encrypt(verb) => verb.run(context),
             Self::Decrypt(verb) => verb.run(context),
+            Self::Rehearse(verb) => verb.run(context),
             Self::Serve(verb) => verb.run(context),
             Self::Espsecure(verb) => verb.run(context),
             Self::Image(verb) => verb.run(),

@@ -1,5 +1,6 @@
 //! The finished device of a product, to be copied for each case and maltreated.
 
+use espseal_crypto::flash_key::KeyLengthError;
 use espseal_format::chip::Chip;
 use espseal_format::signature_block::SignatureScheme;
 use espseal_format::units::{FlashOffset, SECTOR_SIZE};
@@ -53,6 +54,9 @@ pub enum BenchError {
     /// The flash does not take an operation.
     #[error(transparent)]
     Flash(#[from] NorError),
+    /// A key cannot be drawn for the chip.
+    #[error(transparent)]
+    FlashKey(#[from] KeyLengthError),
     /// The eFuses refuse.
     #[error(transparent)]
     Efuse(#[from] EfuseError),

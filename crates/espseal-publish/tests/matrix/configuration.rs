@@ -235,7 +235,8 @@ impl Configuration {
         })
     }
 
-    fn is_coded(&self) -> bool {
+    /// Whether the ESP32's key blocks are coded 3/4.
+    pub(crate) fn is_coded(&self) -> bool {
         self.encryption
             .is_some_and(|encryption| encryption.key.length == 24)
     }

@@ -1,178 +1,141 @@
-//! `espseal rehearse`: boots a product on a virtual device before anything is burnt, and tries what goes
-//! wrong.
+//! `espseal rehearse`: what will happen to a product, before anything is flashed or burnt.
 
+mod describe;
 mod inputs;
-mod show;
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use espseal_format::chip::ChipId;
+use espseal_format::units::FlashOffset;
+use espseal_publish::blame::Blame;
 use espseal_publish::files::{self, Secrecy};
+use espseal_publish::rehearsal::catalogue::Status;
 use espseal_publish::rehearsal::report::{Report, rehearse};
 use espseal_publish::rehearsal::signer::Strangers;
 use espseal_twin::efuse::{emulator, virt};
 
+use super::chip;
+use super::flash_options::{crypt_config, offset};
 use crate::cli::{Context, Outcome};
 use crate::failure::Failure;
-use espseal_publish::blame::Blame;
 
-/// Rehearses a product on a virtual device: whether it boots, what becomes irreversible, what goes wrong.
+/// Makes the device virtually, boots it, says what is irreversible, and tries what goes wrong.
 ///
-/// Nothing real is flashed or burnt. What the bootloader has compiled in is read from its own texts;
-/// options say what the texts cannot tell.
+/// Nothing is burnt and no input is changed. The exit code is 1 when the device would not boot, would
+/// be bricked, or does something that the catalogue does not expect.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  espseal rehearse --chip esp32c3 --bootloader build/bootloader/bootloader.bin \\
-      --partitions partitions.csv --app build/lamp.bin --secure-boot v2 \\
-      --secure-boot-key keys/sb.pem --flash-encryption release --rollback on
-  espseal rehearse --app lamp-signed.bin          # the rest from espseal.toml
-  espseal rehearse ... --first-boot               # the bootloader burns and encrypts
-  espseal rehearse ... --out rehearsed            # flash.bin and eFuse files, to run elsewhere
+  espseal rehearse --chip esp32c3 --bootloader bootloader.bin --partitions partitions.csv --app lamp.bin \\
+      --secure-boot-key secure-boot.pem --flash-encryption release
+  espseal rehearse --chip esp32s3 --bootloader bootloader.bin --partitions table.bin --app lamp.bin --first-boot \\
+      --flash-encryption development --data nvs=nvs.bin --json
+  espseal rehearse --chip esp32 --chip-revision 1.1 --bootloader b.bin --partitions p.csv --app a.bin \\
+      --secure-boot v1 --secure-boot-key p256.pem --bootloader-key digest.key --out rehearsed
 
-Exit code 1 when the product would not boot, would not be locked as asked, or would brick.")]
+A feature that is `auto` is what the bootloader's own texts say; where they say nothing, security is taken to be
+compiled in as planned, rollback and anti-rollback not to be.")]
 pub(crate) struct Rehearse {
-    /// The chip, such as esp32c3; the only one of espseal.toml when left out.
-    #[arg(long, value_parser = super::chip)]
-    chip: Option<ChipId>,
-    /// Revision of the silicon, such as 3.0 or v0.4; one that is sold when left out.
-    #[arg(long, value_name = "MAJOR.MINOR", value_parser = revision)]
+    /// Chip, such as esp32c3.
+    #[arg(long, value_parser = chip)]
+    chip: ChipId,
+    /// Revision of the silicon, such as 3.0; one that is sold when left out.
+    #[arg(long, value_name = "MAJOR.MINOR", value_parser = inputs::revision)]
     chip_revision: Option<u16>,
     /// Second-stage bootloader.
     #[arg(long, value_name = "FILE")]
-    bootloader: Option<PathBuf>,
-    /// Partition table, CSV or binary.
+    bootloader: PathBuf,
+    /// Partition table, binary or CSV.
     #[arg(long, value_name = "FILE")]
-    partitions: Option<PathBuf>,
+    partitions: PathBuf,
     /// Where the bootloader expects the partition table.
-    #[arg(long, value_name = "OFFSET", value_parser = super::number)]
-    table_offset: Option<u32>,
-    /// App image; several fill factory, ota_0, ota_1, ... in this order, unless a label says where.
-    #[arg(long, value_name = "[LABEL=]FILE", required = true)]
-    app: Vec<String>,
-    /// Contents of a data partition.
-    #[arg(long, value_name = "LABEL=FILE")]
-    data: Vec<String>,
-    /// Secure boot.
+    #[arg(long, value_name = "OFFSET", default_value = "0x8000", value_parser = offset)]
+    table_offset: FlashOffset,
+    /// App image; the first goes to factory or ota_0, the next to the slots after it.
+    #[arg(long, value_name = "FILE", required = true)]
+    app: Vec<PathBuf>,
+    /// What else is flashed, as LABEL=FILE.
+    #[arg(long, value_name = "LABEL=FILE", value_parser = inputs::data)]
+    data: Vec<(String, PathBuf)>,
+    /// Secure boot; v2 when a key is named.
     #[arg(long, value_enum)]
-    secure_boot: Option<SecureBootChoice>,
-    /// Key of secure boot: a private PEM signs unsigned images; for images that are signed already, a
-    /// public PEM, or the digest in eFuse as 64 hexadecimal digits.
-    #[arg(long, value_name = "KEY")]
+    secure_boot: Option<inputs::SecureBootChoice>,
+    /// PEM of a private key (signs images that are not signed yet) or public key, or a digest in
+    /// hexadecimal; one to three.
+    #[arg(long, value_name = "PEM|DIGEST")]
     secure_boot_key: Vec<String>,
+    /// Key of the bootloader's digest, secure boot v1 only; drawn when left out.
+    #[arg(long, value_name = "FILE")]
+    bootloader_key: Option<PathBuf>,
     /// Flash encryption.
     #[arg(long, value_enum, default_value = "off")]
-    flash_encryption: FlashEncryptionChoice,
-    /// Flash encryption key, as espsecure writes it; a random one when left out.
+    flash_encryption: inputs::EncryptionChoice,
+    /// Flash encryption key, as espsecure's key file has it; drawn when left out.
     #[arg(long, value_name = "FILE")]
     flash_key: Option<PathBuf>,
-    /// Whether the bootloader has rollback compiled in.
-    #[arg(long, value_enum)]
-    rollback: Option<Switch>,
-    /// Whether the bootloader has anti-rollback compiled in.
-    #[arg(long, value_enum)]
-    anti_rollback: Option<Switch>,
-    /// The factory flashes plaintext; the bootloader burns and encrypts on the first boot.
-    #[arg(long, conflicts_with = "pre_encrypted")]
-    first_boot: bool,
-    /// The factory burns, and flashes what is encrypted already; the default.
+    /// eFuse FLASH_CRYPT_CONFIG; ESP32 only.
+    #[arg(long, value_name = "0..15", default_value = "15", value_parser = crypt_config)]
+    flash_crypt_config: espseal_crypto::flash_encryption::FlashCryptConfig,
+    /// The factory flashes plaintext; the bootloader burns and encrypts on its first boot.
     #[arg(long)]
-    pre_encrypted: bool,
-    /// Leave JTAG open on the first boot (CONFIG_SECURE_BOOT_ALLOW_JTAG).
-    #[arg(long, requires = "first_boot")]
-    allow_jtag: bool,
-    /// What the bootloader does with the download mode on the first boot.
-    #[arg(long, value_enum, requires = "first_boot")]
-    download_mode: Option<DownloadChoice>,
-    /// Folder to write flash.bin, efuse-virt.bin and efuse-emulator.bin to; they hold keys.
+    first_boot: bool,
+    /// Whether the bootloader was built with rollback.
+    #[arg(long, value_enum, default_value = "auto")]
+    rollback: inputs::Built,
+    /// Whether the bootloader was built with anti-rollback.
+    #[arg(long, value_enum, default_value = "auto")]
+    anti_rollback: inputs::Built,
+    /// Whether the bootloader was built with secure boot.
+    #[arg(long, value_enum, default_value = "auto")]
+    bootloader_secure_boot: inputs::Built,
+    /// Whether the bootloader was built with flash encryption.
+    #[arg(long, value_enum, default_value = "auto")]
+    bootloader_flash_encryption: inputs::Built,
+    /// Folder for flash.bin, efuse-virt.bin and efuse-emulator.bin; they hold keys.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Overwrite files in --out.
+    /// Overwrite these files.
     #[arg(long, requires = "out")]
     force: bool,
 }
 
-/// Secure boot, as asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum SecureBootChoice {
-    Off,
-    V1,
-    V2,
-}
-
-/// Flash encryption, as asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FlashEncryptionChoice {
-    Off,
-    Development,
-    Release,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Switch {
-    On,
-    Off,
-}
-
-/// Download mode after the first boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum DownloadChoice {
-    Open,
-    Secure,
-    Off,
-}
-
 impl Rehearse {
     pub(super) fn run(self, context: &Context) -> Outcome {
-        let inputs = inputs::gather(&self, context)?;
-        if let (Some(folder), false) = (&self.out, self.force) {
-            refuse_to_overwrite(folder)?;
-        }
+        let inputs = self.inputs()?;
         let report = rehearse(&inputs.product, &Strangers::default())
-            .map_err(|error| Failure::new(Blame::Refused, error))?;
-        if let Some(folder) = &self.out {
-            write(folder, &report)?;
+            .map_err(|error| Failure::new(Blame::Refused, format_args!("{error}")))?;
+        let written = match &self.out {
+            Some(folder) => self.write(folder, &report)?,
+            None => Vec::new(),
+        };
+        let answer = describe::answer(&report, &inputs, &written, context.global.json);
+        let surprised = report.count(Status::Surprise) > 0;
+        Ok(match report.verdict.is_good() && !surprised {
+            true => answer,
+            false => answer.refused(),
+        })
+    }
+
+    /// Writes the device as the factory leaves it; the emulator's file and flash hold secrets.
+    fn write(&self, folder: &std::path::Path, report: &Report) -> Result<Vec<PathBuf>, Failure> {
+        let Some((flash, efuses)) = &report.factory else {
+            return Ok(Vec::new());
+        };
+        files::make_folder(folder, Secrecy::Private)?;
+        let mut written = Vec::new();
+        for (name, bytes) in [
+            ("flash.bin", flash.clone()),
+            ("efuse-virt.bin", virt::encode(efuses)),
+            ("efuse-emulator.bin", emulator::encode(efuses)),
+        ] {
+            let path = folder.join(name);
+            match self.force {
+                true => files::replace(&path, &bytes, Secrecy::Private)?,
+                false => files::create(&path, &bytes, Secrecy::Private)?,
+            }
+            written.push(path);
         }
-        Ok(show::answer(&inputs, &report, self.out.as_deref()))
+        Ok(written)
     }
-}
-
-/// The files of `--out`.
-const FILES: [&str; 3] = ["flash.bin", "efuse-virt.bin", "efuse-emulator.bin"];
-
-fn refuse_to_overwrite(folder: &std::path::Path) -> Result<(), Failure> {
-    match FILES.into_iter().find(|name| folder.join(name).exists()) {
-        None => Ok(()),
-        Some(name) => Err(Failure::new(
-            Blame::Usage,
-            format_args!(
-                "{} exists; --force overwrites it",
-                folder.join(name).display()
-            ),
-        )),
-    }
-}
-
-/// Writes flash and eFuses as the factory leaves them, for the owner alone.
-fn write(folder: &std::path::Path, report: &Report) -> Result<(), Failure> {
-    let Some((flash, efuses)) = &report.factory else {
-        return Ok(());
-    };
-    files::make_folder(folder, Secrecy::Private)?;
-    let contents = [flash.clone(), virt::encode(efuses), emulator::encode(efuses)];
-    for (name, bytes) in FILES.into_iter().zip(contents) {
-        files::replace(&folder.join(name), &bytes, Secrecy::Private)?;
-    }
-    Ok(())
-}
-
-/// Reads a revision such as `v0.4`.
-fn revision(text: &str) -> Result<u16, String> {
-    let wrong = || "expected a revision such as 3.0 or v0.4".to_owned();
-    let text = text.strip_prefix('v').unwrap_or(text);
-    let (major, minor) = text.split_once('.').ok_or_else(wrong)?;
-    let number = |text: &str| text.parse::<u16>().ok().filter(|number| *number < 100);
-    let (major, minor) = number(major).zip(number(minor)).ok_or_else(wrong)?;
-    Ok(major * 100 + minor)
 }

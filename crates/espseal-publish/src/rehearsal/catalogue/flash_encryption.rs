@@ -6,6 +6,7 @@ use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 use espseal_twin::boot::{AntiRollback, RunningApp};
 use espseal_twin::factory::{FlashLock, Locking};
 use rand_core::Rng as _;
+use zeroize::Zeroizing;
 
 use super::{Case, CaseReport, Guard, judge};
 use crate::authority::random;
@@ -22,7 +23,7 @@ const fn noise(bench: &Bench<'_>) -> &'static [&'static str] {
 }
 
 /// What the ROM says of noise.
-const ROM_NOISE: &[&str] = &["invalid header: 0x"];
+const ROM_NOISE: &[&str] = &["invalid "];
 
 /// Encrypted for the address of another slot.
 pub(super) fn other_slots_address(
@@ -99,7 +100,7 @@ pub(super) fn ciphertext(bench: &Bench<'_>) -> Result<CaseReport, BenchError> {
     };
     let mut device = bench.with_efuses(bench.shipped()?)?;
     if !bench.product.has_flash_encryption() {
-        let key = draw(bench);
+        let key = draw(bench)?;
         let cipher = FlashCipher::new(&key, FlashCryptConfig::DEFAULT);
         let at = bench.chip.bootloader_offset;
         let cells = encrypted(&cipher, at, &bench.product.bootloader);
@@ -114,7 +115,7 @@ pub(super) fn wrong_key(bench: &Bench<'_>) -> Result<CaseReport, BenchError> {
     let FlashEncryptionPlan::On { mode, config, .. } = bench.product.flash_encryption else {
         return Ok(case.does_not_apply(OFF));
     };
-    let other = draw(bench);
+    let other = draw(bench)?;
     let locking = Locking {
         flash_encryption: Some(FlashLock {
             key: &other,
@@ -153,57 +154,18 @@ fn encrypted(cipher: &FlashCipher, at: FlashOffset, plain: &[u8]) -> Vec<u8> {
     cells
 }
 
-/// A key of the chip's usual scheme.
-fn draw(bench: &Bench<'_>) -> FlashKey {
-    let mut key = [0; 64];
+/// Another key of the product's kind, or of the chip's first where there is none.
+fn draw(bench: &Bench<'_>) -> Result<FlashKey, BenchError> {
+    let usual = bench.chip.flash_encryption.first();
+    let (scheme, length) = match &bench.product.flash_encryption {
+        FlashEncryptionPlan::On { key, .. } => (key.scheme(), key.file().len()),
+        FlashEncryptionPlan::Off => {
+            usual.map_or((SchemeId::XtsAes128, 32), |kind| (kind.scheme, kind.length))
+        }
+    };
+    let mut key = Zeroizing::new(vec![0; length]);
     random().fill_bytes(&mut key);
-    let [
-        low @ ..,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-    ] = key;
-    match &bench.product.flash_encryption {
-        FlashEncryptionPlan::On {
-            key: FlashKey::Xts256(_),
-            ..
-        } => FlashKey::Xts256(key),
-        FlashEncryptionPlan::On {
-            key: FlashKey::Esp32(_),
-            ..
-        } => FlashKey::Esp32(low),
-        _ if bench.chip.encrypts_with(SchemeId::Esp32Aes) => FlashKey::Esp32(low),
-        _ => FlashKey::Xts128(low),
-    }
+    Ok(FlashKey::from_file(scheme, &key)?)
 }
 
 fn next_megabyte(offset: FlashOffset) -> FlashOffset {
