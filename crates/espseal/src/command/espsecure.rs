@@ -22,6 +22,7 @@ mod file;
 mod generate_flash_encryption_key;
 mod generate_sdc_certificate;
 mod generate_signing_key;
+mod hsm;
 mod key_digest;
 mod sign_data;
 mod signature_info_v2;
