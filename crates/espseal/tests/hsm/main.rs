@@ -10,11 +10,15 @@
     reason = "a test fails by panicking"
 )]
 
+mod agent;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use espseal_agent::agent::UpdateOutcome;
+use espseal_crypto::device_key::SoftwareDeviceKey;
 use oracles::Session;
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
@@ -298,12 +302,27 @@ fn native_sign_takes_an_hsm_key_and_role_keys_in_a_token_publish_what_an_agent_a
     for name in ["releases", "now"] {
         fs::remove_file(token.path(&format!("lamp/keys/{name}.pem"))).unwrap();
     }
-    let published = ok("publish app.bin --channel production --json");
-    let published: serde_json::Value = serde_json::from_slice(&published).unwrap();
-    let steps = published["rehearsal"].as_array().unwrap();
-    println!("an agent accepted a release of the token's keys: {steps:?}");
-    assert!(steps.len() > 5, "{published}");
+    let key = SoftwareDeviceKey::generate(&mut rand_core::UnwrapErr(getrandom::SysRng));
+    let record = format!(
+        "kind = \"agent\"\nchip = \"esp32c3\"\nchannel = \"production\"\n\
+         encryption-key = \"{}\"\nreport-key = \"{}\"\n",
+        key.public_key(),
+        key.report_key()
+    );
+    fs::write(token.path("device.toml"), record).unwrap();
+    ok("device enroll device.toml");
+    ok("publish app.bin --channel production");
     ok("now");
+    let factory = fs::read(token.path("app.bin")).unwrap();
+    let time = std::time::SystemTime::now();
+    let time = time
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let outcome = agent::update(&token.path("lamp"), key, &factory, time);
+    let Ok(UpdateOutcome::RestartToBoot { .. }) = outcome else {
+        panic!("{outcome:?}");
+    };
     // The token's RSA key is no role key.
     token.write(
         "now.ini",
