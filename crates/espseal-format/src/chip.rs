@@ -74,6 +74,8 @@ pub struct Chip {
     pub bootloader_offset: FlashOffset,
     /// Revision of chips that are sold, as major * 100 + minor: what a rehearsal assumes.
     pub usual_revision: u16,
+    /// The revisions that the table describes.
+    pub revisions: Range<u16>,
     /// How flash is mapped into memory.
     pub mapping: &'static Mapping,
     /// RAM that the bootloader copies segments to; a segment lies within one of the ranges.

@@ -10,6 +10,7 @@
 mod coding;
 pub mod emulator;
 mod error;
+pub mod espefuse_rules;
 mod key;
 mod meaning;
 mod reed_solomon;
@@ -145,8 +146,8 @@ impl Efuses {
     /// Burns the bits that are 1 in `bytes`, from byte `offset` of a block on.
     ///
     /// # Errors
-    /// [`EfuseError::NoSuchBlock`], [`EfuseError::PastBlock`], and as [`Efuses::burn`]. In block 0,
-    /// [`EfuseError::WriteProtected`] names the first field whose bits would be needed.
+    /// [`EfuseError::NoSuchBlock`], [`EfuseError::PastBlock`], and as [`Efuses::burn`]. In block 0, write-
+    /// protected bits stay as they are, and that is no error: the hardware ignores them.
     pub fn burn_block(
         &mut self,
         block: usize,
@@ -232,8 +233,11 @@ impl Efuses {
     pub(crate) fn set(&mut self, field: &Field, value: u64) -> Result<(), EfuseError> {
         let mut bits = [0; BLOCK_SIZE];
         put(field, &mut bits, value)?;
-        if value & !self.get(field) == 0 {
-            return Ok(());
+        if field.block == 0 && field.write_protect.is_some_and(|bit| self.is_wr_dis(bit)) {
+            let burnt = field.get(&self.silicon(0)).unwrap_or(0);
+            if value & !burnt != 0 {
+                return Err(EfuseError::WriteProtected { field: field.name });
+            }
         }
         self.program(usize::from(field.block), bits)
     }
@@ -246,14 +250,23 @@ impl Efuses {
     }
 
     /// One burn command of the controller: ORs `bits` into the block.
-    fn program(&mut self, block: usize, bits: [u8; BLOCK_SIZE]) -> Result<(), EfuseError> {
+    ///
+    /// Nothing happens when all of them are burnt.
+    fn program(&mut self, block: usize, mut bits: [u8; BLOCK_SIZE]) -> Result<(), EfuseError> {
         let entry = self.block(block).ok_or(EfuseError::NoSuchBlock { block })?;
+        let old = self.silicon(block);
         if block == 0 {
-            self.refuse_protected_fields(&bits)?;
-        } else if entry.write_protect.is_some_and(|bit| self.is_wr_dis(bit)) {
+            let fields = self.map().fields.iter().filter(|field| field.block == 0);
+            fields
+                .filter(|field| field.write_protect.is_some_and(|bit| self.is_wr_dis(bit)))
+                .for_each(|field| clear(field, &mut bits));
+        }
+        if bits.iter().zip(old).all(|(bit, old)| bit & !old == 0) {
+            return Ok(());
+        }
+        if entry.write_protect.is_some_and(|bit| self.is_wr_dis(bit)) {
             return Err(EfuseError::WriteProtected { field: entry.name });
         }
-        let old = self.silicon(block);
         if self.burnt_before(entry.coding, &old, &bits) {
             return Err(EfuseError::BlockUsed { block });
         }
@@ -285,21 +298,6 @@ impl Efuses {
             Coding::Plain => false,
             Coding::ReedSolomon => *old != [0; BLOCK_SIZE],
             Coding::ByScheme => self.coding_scheme().forbids(old, bits),
-        }
-    }
-
-    /// Refuses new bits of block 0 in fields that are write-protected.
-    fn refuse_protected_fields(&self, bits: &[u8; BLOCK_SIZE]) -> Result<(), EfuseError> {
-        let old = self.silicon(0);
-        let mut fields = self.map().fields.iter().filter(|field| field.block == 0);
-        let refused = fields.find(|field| {
-            let value = |bytes| field.get(bytes).unwrap_or(0);
-            let new = value(bits) & !value(&old) != 0;
-            new && field.write_protect.is_some_and(|bit| self.is_wr_dis(bit))
-        });
-        match refused {
-            Some(field) => Err(EfuseError::WriteProtected { field: field.name }),
-            None => Ok(()),
         }
     }
 

@@ -19,6 +19,7 @@ pub(super) static CHIP: Chip = Chip {
     id: ChipId::Esp32,
     bootloader_offset: FlashOffset::new(0x1000),
     usual_revision: 300,
+    revisions: 0..u16::MAX,
     mapping: &MAPPING,
     ram: &[
         0x3FF8_0000..0x3FF8_2000,

@@ -19,6 +19,7 @@ pub(super) static CHIP: Chip = Chip {
     id: ChipId::Esp32C2,
     bootloader_offset: FlashOffset::new(0),
     usual_revision: 102,
+    revisions: 0..u16::MAX,
     mapping: &MAPPING,
     ram: &[0x3FCA_0000..0x3FCE_0000, 0x4037_C000..0x403C_0000],
     flash_encryption: &[

@@ -20,6 +20,7 @@ pub(super) static CHIP: Chip = Chip {
     id: ChipId::Esp32C3,
     bootloader_offset: FlashOffset::new(0),
     usual_revision: 4,
+    revisions: 0..u16::MAX,
     mapping: &MAPPING,
     ram: &[
         0x3FC8_0000..0x3FCE_0000,
@@ -96,6 +97,7 @@ static EFUSE: EfuseMap = EfuseMap {
     keys: &six_keys(FIELDS, &[KeyPurpose::XtsAes128Key]),
     purposes: &[
         (0, KeyPurpose::User),
+        (1, KeyPurpose::Reserved),
         (4, KeyPurpose::XtsAes128Key),
         (5, KeyPurpose::HmacDownAll),
         (6, KeyPurpose::HmacDownJtag),

@@ -21,6 +21,7 @@ pub(super) static CHIP: Chip = Chip {
     id: ChipId::Esp32C5,
     bootloader_offset: FlashOffset::new(0x2000),
     usual_revision: 100,
+    revisions: 0..u16::MAX,
     mapping: &MAPPING,
     ram: &[0x4080_0000..0x4086_0000, 0x5000_0000..0x5000_4000],
     flash_encryption: &[FlashEncryptionKey::XTS_128],

@@ -20,6 +20,7 @@ pub(super) static CHIP: Chip = Chip {
     id: ChipId::Esp32C6,
     bootloader_offset: FlashOffset::new(0),
     usual_revision: 2,
+    revisions: 0..u16::MAX,
     mapping: &MAPPING,
     ram: &[0x4080_0000..0x4088_0000, 0x5000_0000..0x5000_4000],
     flash_encryption: &[FlashEncryptionKey::XTS_128],
@@ -98,6 +99,7 @@ static EFUSE: EfuseMap = EfuseMap {
     keys: &six_keys(FIELDS, &[KeyPurpose::XtsAes128Key]),
     purposes: &[
         (0, KeyPurpose::User),
+        (1, KeyPurpose::Reserved),
         (4, KeyPurpose::XtsAes128Key),
         (5, KeyPurpose::HmacDownAll),
         (6, KeyPurpose::HmacDownJtag),

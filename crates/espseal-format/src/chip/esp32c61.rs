@@ -20,6 +20,7 @@ pub(super) static CHIP: Chip = Chip {
     id: ChipId::Esp32C61,
     bootloader_offset: FlashOffset::new(0),
     usual_revision: 100,
+    revisions: 0..u16::MAX,
     mapping: &MAPPING,
     ram: core::slice::from_ref(&(0x4080_0000..0x4085_0000)),
     flash_encryption: &[FlashEncryptionKey::XTS_128],

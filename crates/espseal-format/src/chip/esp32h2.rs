@@ -21,6 +21,7 @@ pub(super) static CHIP: Chip = Chip {
     id: ChipId::Esp32H2,
     bootloader_offset: FlashOffset::new(0),
     usual_revision: 102,
+    revisions: 0..u16::MAX,
     mapping: &MAPPING,
     ram: &[0x4080_0000..0x4085_0000, 0x5000_0000..0x5000_1000],
     flash_encryption: &[FlashEncryptionKey::XTS_128],
@@ -102,6 +103,7 @@ static EFUSE: EfuseMap = EfuseMap {
     purposes: &[
         (0, KeyPurpose::User),
         (1, KeyPurpose::EcdsaKey),
+        (2, KeyPurpose::Reserved),
         (4, KeyPurpose::XtsAes128Key),
         (5, KeyPurpose::HmacDownAll),
         (6, KeyPurpose::HmacDownJtag),

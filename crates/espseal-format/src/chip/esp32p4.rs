@@ -1,5 +1,6 @@
 //! ESP32-P4.
 //!
+//! Revisions before 3.0: from 3.0 on, eFuses lie elsewhere and P-384 is there; no table for it yet.
 //! ECDSA verification fails for some inputs on this silicon: ESP-IDF offers it as an insecure option only.
 //!
 //! Source: ESP-IDF `soc/esp32p4` (`soc.h`, `soc_caps.h`, `efuse_reg.h`, `Kconfig.mmu`), `efuse/esp32p4`
@@ -20,6 +21,7 @@ pub(super) static CHIP: Chip = Chip {
     id: ChipId::Esp32P4,
     bootloader_offset: FlashOffset::new(0x2000),
     usual_revision: 103,
+    revisions: 0..300,
     mapping: &MAPPING,
     ram: &[
         0x3010_0000..0x3010_2000,

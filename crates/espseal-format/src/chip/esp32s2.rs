@@ -20,6 +20,7 @@ pub(super) static CHIP: Chip = Chip {
     id: ChipId::Esp32S2,
     bootloader_offset: FlashOffset::new(0x1000),
     usual_revision: 100,
+    revisions: 0..u16::MAX,
     mapping: &MAPPING,
     ram: &[
         0x3FF9_E000..0x3FFA_0000,
@@ -100,6 +101,7 @@ static EFUSE: EfuseMap = EfuseMap {
     keys: &six_keys(FIELDS, &[]),
     purposes: &[
         (0, KeyPurpose::User),
+        (1, KeyPurpose::Reserved),
         (2, KeyPurpose::XtsAes256Key1),
         (3, KeyPurpose::XtsAes256Key2),
         (4, KeyPurpose::XtsAes128Key),

@@ -20,6 +20,7 @@ pub(super) static CHIP: Chip = Chip {
     id: ChipId::Esp32S3,
     bootloader_offset: FlashOffset::new(0),
     usual_revision: 2,
+    revisions: 0..u16::MAX,
     mapping: &MAPPING,
     ram: &[
         0x3FC8_8000..0x3FD0_0000,
@@ -106,6 +107,7 @@ static EFUSE: EfuseMap = EfuseMap {
     ),
     purposes: &[
         (0, KeyPurpose::User),
+        (1, KeyPurpose::Reserved),
         (2, KeyPurpose::XtsAes256Key1),
         (3, KeyPurpose::XtsAes256Key2),
         (4, KeyPurpose::XtsAes128Key),

@@ -13,6 +13,8 @@ use core::fmt;
 pub enum KeyPurpose {
     /// Software.
     User,
+    /// Nothing yet.
+    Reserved,
     /// Private key of the ECDSA peripheral, P-256.
     EcdsaKey,
     /// Private key of the ECDSA peripheral, P-192.
@@ -64,8 +66,9 @@ pub enum KeyPurpose {
 }
 
 /// Name of each purpose as `espefuse` gives it, or as ESP-IDF does where espefuse has none.
-const NAMES: [(KeyPurpose, &str); 24] = [
+const NAMES: [(KeyPurpose, &str); 25] = [
     (KeyPurpose::User, "USER"),
+    (KeyPurpose::Reserved, "RESERVED"),
     (KeyPurpose::EcdsaKey, "ECDSA_KEY"),
     (KeyPurpose::EcdsaKeyP192, "ECDSA_KEY_P192"),
     (KeyPurpose::EcdsaKeyP384L, "ECDSA_KEY_P384_L"),
@@ -148,6 +151,7 @@ impl KeyPurpose {
         !matches!(
             self,
             Self::User
+                | Self::Reserved
                 | Self::SecureBootDigest0
                 | Self::SecureBootDigest1
                 | Self::SecureBootDigest2

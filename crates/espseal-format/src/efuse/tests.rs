@@ -102,7 +102,8 @@ fn purposes_keep_their_names_and_chips_their_numbers() {
         assert_eq!(purpose.name(), Some(name));
     }
     assert_eq!(esp32c3().purpose(4), KeyPurpose::XtsAes128Key);
-    assert_eq!(esp32c3().purpose(1), KeyPurpose::Unknown(1));
+    assert_eq!(esp32c3().purpose(1), KeyPurpose::Reserved);
+    assert_eq!(esp32c3().purpose(12), KeyPurpose::Unknown(12));
     assert_eq!(esp32c3().purpose_number(KeyPurpose::HmacUp), Some(8));
     assert_eq!(esp32c3().purpose_number(KeyPurpose::EcdsaKey), None);
     let h2 = chip(ChipId::Esp32H2).unwrap().efuse;

@@ -12,8 +12,8 @@ pub enum EfuseError {
     /// espseal does not know the chip.
     #[error("no eFuse table for {0}: espseal does not know this chip well enough")]
     UnknownChip(ChipId),
-    /// The chip was never made with this revision, or its eFuses cannot hold it.
-    #[error("{chip} has no revision {}.{}", revision / 100, revision % 100)]
+    /// The chip was never made with this revision, or espseal has no table for it.
+    #[error("espseal does not know revision {}.{} of {chip}", revision / 100, revision % 100)]
     NoSuchRevision {
         /// The chip.
         chip: ChipId,
@@ -60,6 +60,14 @@ pub enum EfuseError {
         block: usize,
         /// The purpose.
         purpose: KeyPurpose,
+    },
+    /// The block was marked for something else.
+    #[error("{field} is burnt for {found}: choose another block")]
+    PurposeTaken {
+        /// Name of the purpose field.
+        field: &'static str,
+        /// What it says.
+        found: KeyPurpose,
     },
     /// The key is too long or too short.
     #[error("a key for {purpose} has {expected} bytes on this chip, this one {found}")]

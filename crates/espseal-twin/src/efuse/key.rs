@@ -13,6 +13,7 @@
 //!
 //! Source: ESP-IDF `components/efuse/src/efuse_controller/keys`, `espefuse burn-key` observed.
 
+use core::ops::Range;
 use std::collections::BTreeMap;
 
 use espseal_format::chip::ChipId;
@@ -67,6 +68,7 @@ pub struct KeyToBurn<'a> {
 #[derive(Default)]
 struct Plan {
     blocks: BTreeMap<usize, [u8; BLOCK_SIZE]>,
+    taken: BTreeMap<usize, Vec<Range<usize>>>,
     fields: Vec<(Field, u64)>,
     wr_dis: u64,
     rd_dis: u64,
@@ -101,11 +103,12 @@ impl Efuses {
             for (index, (purpose, part)) in (0..).zip(self.parts_of(key)?) {
                 let block = match index {
                     0 => key.block,
-                    _ => self.next_free(key.block, &plan)?,
+                    _ => self.next_free(key.block, keys)?,
                 };
                 self.plan_key(&mut plan, block, purpose, part, protection)?;
             }
         }
+        self.check_blocks(&plan)?;
         let map = self.map();
         if plan.rd_dis != 0
             && map
@@ -173,8 +176,8 @@ impl Efuses {
             && !self.is_read_protected(block)
     }
 
-    /// The next unused key block after this one that the plan does not use, and around.
-    fn next_free(&self, after: usize, plan: &Plan) -> Result<usize, EfuseError> {
+    /// The next unused key block after this one that no key is meant for, and around.
+    fn next_free(&self, after: usize, taken: &[KeyToBurn<'_>]) -> Result<usize, EfuseError> {
         let keys = self.map().keys;
         let later = keys
             .iter()
@@ -186,7 +189,7 @@ impl Efuses {
             .chain(earlier)
             .filter(|entry| self.is_unused(entry))
             .map(|entry| usize::from(entry.key.block))
-            .find(|block| !plan.blocks.contains_key(block))
+            .find(|block| taken.iter().all(|key| key.block != *block))
             .ok_or(EfuseError::NoSecondBlock)
     }
 
@@ -269,14 +272,14 @@ impl Efuses {
         if !takes(entry, purpose) {
             return Err(EfuseError::PurposeRefused { block, purpose });
         }
-        if self.silicon(block) != [0; BLOCK_SIZE] {
+        let part = self.part(purpose, key)?;
+        let range = part.offset..part.offset.saturating_add(part.bytes.len());
+        let taken = plan.taken.entry(block).or_default();
+        let overlaps = |other: &Range<usize>| other.start < range.end && range.start < other.end;
+        if taken.iter().any(overlaps) {
             return Err(EfuseError::BlockUsed { block });
         }
-        if self.is_write_protected(block) {
-            let field = entry.key.name;
-            return Err(EfuseError::WriteProtected { field });
-        }
-        let part = self.part(purpose, key)?;
+        taken.push(range);
         let bytes = plan.blocks.entry(block).or_insert([0; BLOCK_SIZE]);
         let target = bytes.iter_mut().skip(part.offset);
         match purpose.byte_order() {
@@ -313,6 +316,41 @@ impl Efuses {
                 KeyPurpose::XtsAes128KeyDerived => mask(bits.get(..1).unwrap_or_default()),
                 _ => mask(bits),
             };
+        }
+        Ok(())
+    }
+
+    /// Whether each block can take what is planned, and each purpose field its number.
+    fn check_blocks(&self, plan: &Plan) -> Result<(), EfuseError> {
+        for (block, bytes) in &plan.blocks {
+            let burnt = self.silicon(*block);
+            if burnt == *bytes {
+                continue;
+            }
+            if burnt != [0; BLOCK_SIZE] {
+                return Err(EfuseError::BlockUsed { block: *block });
+            }
+            if let Some(entry) = self
+                .block(*block)
+                .filter(|_| self.is_write_protected(*block))
+            {
+                return Err(EfuseError::WriteProtected { field: entry.name });
+            }
+        }
+        for (field, value) in &plan.fields {
+            let burnt = self.get(field);
+            if burnt == *value {
+                continue;
+            }
+            if burnt & !value != 0 {
+                return Err(EfuseError::PurposeTaken {
+                    field: field.name,
+                    found: self.purpose(field),
+                });
+            }
+            if field.write_protect.is_some_and(|bit| self.is_wr_dis(bit)) {
+                return Err(EfuseError::WriteProtected { field: field.name });
+            }
         }
         Ok(())
     }

@@ -43,6 +43,9 @@ impl Efuses {
         let mut efuses = Self::blank(chip)?;
         let map = efuses.map();
         let revision = revision.unwrap_or(efuses.model.usual_revision);
+        if !efuses.model.revisions.contains(&revision) {
+            return Err(EfuseError::NoSuchRevision { chip, revision });
+        }
         let (major, minor) = (revision / 100, revision % 100);
         let burnt = if chip == ChipId::Esp32 {
             let (major, silicon) =
@@ -88,6 +91,15 @@ impl Efuses {
     pub fn mac(&self) -> Mac {
         let [_, _, mac @ ..] = self.get(&self.map().mac).to_be_bytes();
         Mac(mac)
+    }
+
+    /// Refuses eFuses that were read for a revision that the chip's table does not describe.
+    pub(super) fn checked_revision(self) -> Result<Self, EfuseError> {
+        let (chip, revision) = (self.chip(), self.revision());
+        if self.model.revisions.contains(&revision) {
+            return Ok(self);
+        }
+        Err(EfuseError::NoSuchRevision { chip, revision })
     }
 
     /// Reads a number from fields that hold its bits, lowest first.

@@ -89,7 +89,7 @@ pub(crate) fn update(
     let ports = device.ports().unwrap();
     let parts = Parts {
         flash: ports.flash,
-        transport: FolderTransport::new(&project.repository()),
+        transport: FolderTransport::new(project.repository()),
         key: &mut key,
         platform: ports.platform,
         observer: Silent,
