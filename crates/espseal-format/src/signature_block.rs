@@ -1,29 +1,38 @@
 //! Signature sector of secure boot v2: up to three blocks of 1216 bytes, rest 0xFF.
 //!
 //! The ROM ignores a block whose magic or CRC is wrong and looks at the next; so does this parser,
-//! which says for each place what is there.
+//! which says for each place what is there. The layouts are in [`RsaSignatureBlock`] and
+//! [`EcdsaBlock`].
 //!
 //! Source: ESP-IDF `docs/en/security/secure-boot-v2.rst`, "Signature Block Format".
 
 use core::fmt;
-use core::mem::offset_of;
 
-use zerocopy::little_endian::U32;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use sha2::{Digest as _, Sha384};
 
 use crate::crc32;
-use crate::units::{Digest, SECTOR_SIZE};
+use crate::units::{Digest, Digest384, SECTOR_SIZE};
+
+mod ecdsa;
+mod rsa;
+
+pub use ecdsa::{Curve, EcdsaBlock, EcdsaP192Block, EcdsaP256Block, EcdsaP384Block, EcdsaParts};
+pub use rsa::{RSA_LEN, RsaParts, RsaSignatureBlock};
 
 /// First byte of a block.
 pub const MAGIC: u8 = 0xE7;
 /// Second byte of an RSA-3072 block.
 pub const VERSION_RSA: u8 = 2;
+/// Second byte of an ECDSA block.
+pub const VERSION_ECDSA: u8 = 3;
 /// Bytes of a block.
 pub const BLOCK_LEN: usize = 1216;
 /// Places for blocks in a sector.
 pub const MAX_BLOCKS: usize = 3;
-/// Bytes of an RSA-3072 number.
-pub const RSA_LEN: usize = 384;
+/// Where the CRC stands in a block: it covers the bytes before.
+const CRC_OFFSET: usize = 1196;
+
+const _: () = assert!(MAX_BLOCKS * BLOCK_LEN <= SECTOR_SIZE);
 
 /// What stands in each of the three places of a signature sector.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +66,7 @@ impl<'a> SignatureSector<'a> {
     pub fn rsa_blocks(&self) -> impl Iterator<Item = (usize, &'a RsaSignatureBlock)> + '_ {
         self.blocks().filter_map(|(index, block)| match block {
             SignatureBlock::Rsa(block) => Some((index, block)),
-            SignatureBlock::Unknown(_) => None,
+            _ => None,
         })
     }
 
@@ -86,6 +95,12 @@ impl<'a> SignatureSector<'a> {
 pub enum SignatureBlock<'a> {
     /// RSA-3072-PSS.
     Rsa(&'a RsaSignatureBlock),
+    /// ECDSA over P-192 with SHA-256.
+    EcdsaP192(&'a EcdsaP192Block),
+    /// ECDSA over P-256 with SHA-256.
+    EcdsaP256(&'a EcdsaP256Block),
+    /// ECDSA over P-384 with SHA-384.
+    EcdsaP384(&'a EcdsaP384Block),
     /// A scheme that this version does not interpret; kept as it is.
     Unknown(&'a [u8; BLOCK_LEN]),
 }
@@ -96,20 +111,27 @@ impl<'a> SignatureBlock<'a> {
     /// # Errors
     /// [`BlockError::Absent`] for erased flash, else what is wrong.
     pub fn parse(bytes: &'a [u8; BLOCK_LEN]) -> Result<Self, BlockError> {
-        let block: &RsaSignatureBlock = zerocopy::transmute_ref!(bytes);
-        if block.magic != MAGIC {
+        let [magic, version, ..] = *bytes;
+        if magic != MAGIC {
             return Err(if bytes.iter().all(|byte| *byte == 0xFF) {
                 BlockError::Absent
             } else {
-                BlockError::Magic { found: block.magic }
+                BlockError::Magic { found: magic }
             });
         }
-        let (computed, stored) = (block.compute_crc(), block.crc.get());
+        let block: &RsaSignatureBlock = zerocopy::transmute_ref!(bytes);
+        let (computed, stored) = (crc_of(bytes), block.crc());
         if computed != stored {
             return Err(BlockError::Crc { computed, stored });
         }
-        Ok(match block.version {
+        Ok(match version {
             VERSION_RSA => Self::Rsa(block),
+            VERSION_ECDSA => match ecdsa::curve_of(bytes) {
+                Some(Curve::P192) => Self::EcdsaP192(zerocopy::transmute_ref!(bytes)),
+                Some(Curve::P256) => Self::EcdsaP256(zerocopy::transmute_ref!(bytes)),
+                Some(Curve::P384) => Self::EcdsaP384(zerocopy::transmute_ref!(bytes)),
+                None => Self::Unknown(bytes),
+            },
             _ => Self::Unknown(bytes),
         })
     }
@@ -119,127 +141,87 @@ impl<'a> SignatureBlock<'a> {
     pub fn as_bytes(&self) -> &'a [u8; BLOCK_LEN] {
         match self {
             Self::Rsa(block) => zerocopy::transmute_ref!(*block),
+            Self::EcdsaP192(block) => zerocopy::transmute_ref!(*block),
+            Self::EcdsaP256(block) => zerocopy::transmute_ref!(*block),
+            Self::EcdsaP384(block) => zerocopy::transmute_ref!(*block),
             Self::Unknown(bytes) => bytes,
         }
     }
-}
 
-/// An RSA-3072 block as stored: all big numbers are little-endian.
-#[doc(alias = "ets_secure_boot_sig_block_t")]
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
-)]
-#[repr(C)]
-pub struct RsaSignatureBlock {
-    magic: u8,
-    version: u8,
-    reserved: [u8; 2],
-    /// SHA-256 of everything before the sector.
-    pub image_digest: [u8; 32],
-    /// Modulus n.
-    pub n: [u8; RSA_LEN],
-    /// Exponent e.
-    pub e: U32,
-    /// R = 2^6144 mod n, for the Montgomery multiplier.
-    pub r: [u8; RSA_LEN],
-    /// M' = -n^-1 mod 2^32.
-    pub m_prime: U32,
-    /// PSS signature (SHA-256, MGF1, salt of 32 bytes).
-    pub signature: [u8; RSA_LEN],
-    crc: U32,
-    padding: [u8; 16],
-}
-
-/// The parts of an RSA block that are not magic or CRC; big numbers little-endian.
-#[derive(Clone, Copy, Debug)]
-pub struct RsaParts {
-    /// SHA-256 of everything before the sector.
-    pub image_digest: Digest,
-    /// Modulus n.
-    pub n: [u8; RSA_LEN],
-    /// Exponent e.
-    pub e: u32,
-    /// R = 2^6144 mod n.
-    pub r: [u8; RSA_LEN],
-    /// M' = -n^-1 mod 2^32.
-    pub m_prime: u32,
-    /// PSS signature.
-    pub signature: [u8; RSA_LEN],
-}
-
-impl RsaSignatureBlock {
-    /// Puts a block together and computes its CRC.
+    /// Returns the scheme; `None` when this version does not interpret it.
     #[must_use]
-    pub fn new(parts: &RsaParts) -> Self {
-        let mut block = Self {
-            magic: MAGIC,
-            version: VERSION_RSA,
-            reserved: [0; 2],
-            image_digest: parts.image_digest.0,
-            n: parts.n,
-            e: U32::new(parts.e),
-            r: parts.r,
-            m_prime: U32::new(parts.m_prime),
-            signature: parts.signature,
-            crc: U32::new(0),
-            padding: [0; 16],
-        };
-        block.crc = U32::new(block.compute_crc());
-        block
+    pub const fn scheme(&self) -> Option<SignatureScheme> {
+        Some(match self {
+            Self::Rsa(_) => SignatureScheme::Rsa3072,
+            Self::EcdsaP192(_) => SignatureScheme::Ecdsa(Curve::P192),
+            Self::EcdsaP256(_) => SignatureScheme::Ecdsa(Curve::P256),
+            Self::EcdsaP384(_) => SignatureScheme::Ecdsa(Curve::P384),
+            Self::Unknown(_) => return None,
+        })
     }
 
-    /// Parses one RSA block.
-    ///
-    /// Layout (1216 bytes): `0` magic, `1` version, `4..36` image digest, `36..420` n, `420..424`
-    /// e, `424..808` R, `808..812` M', `812..1196` signature, `1196..1200` CRC-32 of the bytes
-    /// before, `1200..1216` zeros.
-    ///
-    /// # Errors
-    /// [`BlockError`], also for a valid block of another scheme.
-    pub fn parse(bytes: &[u8; BLOCK_LEN]) -> Result<&Self, BlockError> {
-        match SignatureBlock::parse(bytes)? {
-            SignatureBlock::Rsa(block) => Ok(block),
-            SignatureBlock::Unknown([_, version, ..]) => {
-                Err(BlockError::Scheme { found: *version })
-            }
+    /// Returns what eFuses hold of the public key; `None` when the scheme is not interpreted.
+    #[must_use]
+    pub fn key_digest(&self) -> Option<Digest> {
+        Some(match self {
+            Self::Rsa(block) => block.key_digest(),
+            Self::EcdsaP192(block) => block.key_digest(),
+            Self::EcdsaP256(block) => block.key_digest(),
+            Self::EcdsaP384(block) => block.key_digest(),
+            Self::Unknown(_) => return None,
+        })
+    }
+
+    /// Returns the version byte.
+    #[must_use]
+    pub fn version(&self) -> u8 {
+        let [_, version, ..] = *self.as_bytes();
+        version
+    }
+}
+
+/// How an image is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SignatureScheme {
+    /// RSA-3072-PSS with SHA-256.
+    Rsa3072,
+    /// ECDSA, with SHA-256 up to P-256 and SHA-384 for P-384.
+    Ecdsa(Curve),
+}
+
+impl fmt::Display for SignatureScheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rsa3072 => f.write_str("RSA-3072"),
+            Self::Ecdsa(curve) => write!(f, "ECDSA {curve}"),
         }
     }
+}
 
-    /// Returns the block as stored.
+/// Both digests of the bytes in front of a signature sector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageDigests {
+    /// For RSA-3072, P-192 and P-256.
+    pub sha256: Digest,
+    /// For P-384.
+    pub sha384: Digest384,
+}
+
+impl ImageDigests {
+    /// Hashes an image with its padding.
     #[must_use]
-    pub fn encode(&self) -> [u8; BLOCK_LEN] {
-        zerocopy::transmute!(*self)
-    }
-
-    /// Returns what eFuses hold of the public key: SHA-256 of n, e, R and M' as stored.
-    #[must_use]
-    pub fn key_digest(&self) -> Digest {
-        let key = self.as_bytes().get(36..812).unwrap_or_default();
-        Digest::of(key)
-    }
-
-    /// CRC of everything before the CRC.
-    fn compute_crc(&self) -> u32 {
-        crc32::from_zero(
-            self.as_bytes()
-                .get(..offset_of!(Self, crc))
-                .unwrap_or_default(),
-        )
+    pub fn of(image: &[u8]) -> Self {
+        Self {
+            sha256: Digest::of(image),
+            sha384: Digest384(Sha384::digest(image).into()),
+        }
     }
 }
 
-const _: () = {
-    assert!(size_of::<RsaSignatureBlock>() == BLOCK_LEN);
-    assert!(offset_of!(RsaSignatureBlock, image_digest) == 4);
-    assert!(offset_of!(RsaSignatureBlock, n) == 36);
-    assert!(offset_of!(RsaSignatureBlock, e) == 420);
-    assert!(offset_of!(RsaSignatureBlock, r) == 424);
-    assert!(offset_of!(RsaSignatureBlock, m_prime) == 808);
-    assert!(offset_of!(RsaSignatureBlock, signature) == 812);
-    assert!(offset_of!(RsaSignatureBlock, crc) == 1196);
-    assert!(offset_of!(RsaSignatureBlock, padding) == 1200);
-    assert!(MAX_BLOCKS * BLOCK_LEN <= SECTOR_SIZE);
-};
+/// CRC-32 of everything before a block's CRC.
+fn crc_of(bytes: &[u8; BLOCK_LEN]) -> u32 {
+    crc32::from_zero(bytes.get(..CRC_OFFSET).unwrap_or_default())
+}
 
 /// Why a place of a signature sector holds no usable block. Offsets count from the block's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,87 +271,4 @@ impl fmt::Display for BlockError {
 impl core::error::Error for BlockError {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn block(fill: u8) -> RsaSignatureBlock {
-        RsaSignatureBlock::new(&RsaParts {
-            image_digest: Digest([fill; 32]),
-            n: [fill; RSA_LEN],
-            e: 65537,
-            r: [!fill; RSA_LEN],
-            m_prime: 0x1234_5678,
-            signature: [fill; RSA_LEN],
-        })
-    }
-
-    #[test]
-    fn sector_round_trips_with_an_unknown_block_between_two_rsa_blocks() {
-        let (first, third) = (block(1), block(3));
-        let mut unknown = block(2);
-        unknown.version = 3;
-        unknown.crc = U32::new(unknown.compute_crc());
-        let unknown = unknown.encode();
-        let sector = SignatureSector::encode([
-            Some(SignatureBlock::Rsa(&first)),
-            Some(SignatureBlock::Unknown(&unknown)),
-            Some(SignatureBlock::Rsa(&third)),
-        ]);
-        let read = SignatureSector::parse(&sector);
-        assert_eq!(
-            read.rsa_blocks().collect::<heapless::Vec<_, 3>>(),
-            [(0, &first), (2, &third)]
-        );
-        assert_eq!(read.places()[1], Ok(SignatureBlock::Unknown(&unknown)));
-        let again = SignatureSector::encode([0, 1, 2].map(|index| read.places()[index].ok()));
-        assert_eq!(again, sector);
-        assert_eq!(
-            RsaSignatureBlock::parse(&unknown),
-            Err(BlockError::Scheme { found: 3 })
-        );
-    }
-
-    #[test]
-    fn block_behind_a_broken_one_is_found() {
-        let (first, second) = (block(1), block(2));
-        let mut sector = SignatureSector::encode([
-            Some(SignatureBlock::Rsa(&first)),
-            Some(SignatureBlock::Rsa(&second)),
-            None,
-        ]);
-        sector[100] ^= 1;
-        let read = SignatureSector::parse(&sector);
-        assert!(matches!(read.places()[0], Err(BlockError::Crc { .. })));
-        assert_eq!(read.rsa_blocks().next(), Some((1, &second)));
-        assert_eq!(read.places()[2], Err(BlockError::Absent));
-    }
-
-    #[test]
-    fn every_flipped_bit_under_the_crc_is_noticed() {
-        let good = block(0x5A).encode();
-        for bit in 0..1200 * 8 {
-            let mut bytes = good;
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(SignatureBlock::parse(&bytes).is_err(), "bit {bit}");
-        }
-    }
-
-    #[test]
-    fn key_digest_covers_key_fields_only() {
-        let one = block(1);
-        let mut other = one;
-        other.signature = [9; RSA_LEN];
-        other.image_digest = [9; 32];
-        assert_eq!(one.key_digest(), other.key_digest());
-        for change in [
-            |block: &mut RsaSignatureBlock| block.n[0] ^= 1,
-            |block: &mut RsaSignatureBlock| block.e = U32::new(3),
-            |block: &mut RsaSignatureBlock| block.r[383] ^= 1,
-            |block: &mut RsaSignatureBlock| block.m_prime = U32::new(0),
-        ] {
-            let mut changed = one;
-            change(&mut changed);
-            assert_ne!(one.key_digest(), changed.key_digest());
-        }
-    }
-}
+mod tests;

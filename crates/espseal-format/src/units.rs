@@ -129,6 +129,11 @@ identifier!(
     32
 );
 identifier!(
+    /// A SHA-384 digest (FIPS 180-4).
+    Digest384,
+    48
+);
+identifier!(
     /// Identifier of a product, random at `espseal init`.
     Product,
     16

@@ -41,11 +41,10 @@ fn blocks_of_espsecure_hold_the_digest_of_the_padded_image_and_its_key_digests()
 }
 
 #[test]
-fn an_ecdsa_block_is_kept_whole_as_unknown() {
-    assert_eq!(
-        SignatureBlock::parse(ECDSA),
-        Ok(SignatureBlock::Unknown(ECDSA))
-    );
+fn an_ecdsa_block_of_espsecure_is_read_and_kept_whole() {
+    let block = SignatureBlock::parse(ECDSA).unwrap();
+    assert!(matches!(block, SignatureBlock::EcdsaP256(_)), "{block:?}");
+    assert_eq!(block.as_bytes(), ECDSA);
 }
 
 #[test]

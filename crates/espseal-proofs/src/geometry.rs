@@ -3,6 +3,7 @@
 use espseal_agent::config::{Config, Floors, Layout, Policy, RollbackRule, SignatureRule};
 use espseal_crypto::flash_encryption::FlashKey;
 use espseal_format::chip::ChipId;
+use espseal_format::chip::SecureBootScheme;
 use espseal_format::partition_table::PartitionTable;
 use espseal_format::units::{ChannelName, Digest, FlashOffset};
 use espseal_twin::boot::{BootloaderSettings, Rollback, SecureBootSupport};
@@ -195,5 +196,5 @@ fn burn_secure_boot(efuses: &mut Efuses, digest: &Digest) {
     let usage = KeyUse::SecureBootDigest(0);
     let block = efuses.free_block_for(usage).unwrap();
     efuses.burn_key(block, usage, &digest.0).unwrap();
-    efuses.enable_secure_boot().unwrap();
+    efuses.enable_secure_boot(SecureBootScheme::V2Rsa).unwrap();
 }

@@ -23,7 +23,7 @@ use aes::cipher::{BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _
 use aes::{Aes256Dec, Aes256Enc, Block};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::FlashCryptConfig;
+use super::{Direction, FlashCryptConfig};
 
 /// Bytes that share a key.
 const SPAN: u32 = 32;
@@ -54,16 +54,22 @@ impl Cipher {
         }
     }
 
-    pub(super) fn encrypt(&self, offset: u32, blocks: &mut [Block]) {
-        self.for_each_key(offset, blocks, |key, blocks| {
-            Aes256Dec::new(key.into()).decrypt_blocks(blocks);
-        });
+    /// Runs the portable code over any number of blocks.
+    pub(super) fn apply(&self, direction: Direction, offset: u32, blocks: &mut [Block]) {
+        match direction {
+            Direction::Encrypt => self.for_each_key(offset, blocks, |key, blocks| {
+                Aes256Dec::new(key.into()).decrypt_blocks(blocks);
+            }),
+            Direction::Decrypt => self.for_each_key(offset, blocks, |key, blocks| {
+                Aes256Enc::new(key.into()).encrypt_blocks(blocks);
+            }),
+        }
     }
 
-    pub(super) fn decrypt(&self, offset: u32, blocks: &mut [Block]) {
-        self.for_each_key(offset, blocks, |key, blocks| {
-            Aes256Enc::new(key.into()).encrypt_blocks(blocks);
-        });
+    /// What the address changes of the key's halves, most significant bit first.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn tweak(&self, offset: u32) -> [u128; 2] {
+        tweak(offset, self.config)
     }
 
     /// Calls `work` with each key and the reversed blocks that it covers.
@@ -90,13 +96,19 @@ impl Cipher {
 
     /// Derives the key for the 32 bytes around `offset`.
     fn key_at(&self, offset: u32) -> Zeroizing<[u8; 32]> {
-        let tweak = tweak(offset, self.config);
         let mut key = Zeroizing::new([0; 32]);
         let (parts, _) = key.as_chunks_mut::<16>();
-        for ((part, half), tweak) in parts.iter_mut().zip(self.key).zip(tweak) {
-            *part = (half ^ tweak).to_be_bytes();
+        for (part, half) in parts.iter_mut().zip(self.halves(offset)) {
+            *part = half.to_be_bytes();
         }
         key
+    }
+
+    /// The halves of that key, most significant bit first.
+    pub(super) fn halves(&self, offset: u32) -> [u128; 2] {
+        let [first, second] = self.key;
+        let [one, two] = tweak(offset, self.config);
+        [first ^ one, second ^ two]
     }
 }
 

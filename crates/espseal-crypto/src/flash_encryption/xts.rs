@@ -11,6 +11,8 @@
 use aes::Block;
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, consts::U16};
 
+use super::Direction;
+
 /// Bytes in a unit.
 const UNIT: u32 = 128;
 /// AES blocks in a unit.
@@ -36,12 +38,16 @@ impl<C> Cipher<C>
 where
     C: BlockCipherEncrypt<BlockSize = U16> + BlockCipherDecrypt<BlockSize = U16>,
 {
-    pub(super) fn encrypt(&self, offset: u32, blocks: &mut [Block]) {
-        self.for_each_group(offset, blocks, |blocks| self.data.encrypt_blocks(blocks));
-    }
-
-    pub(super) fn decrypt(&self, offset: u32, blocks: &mut [Block]) {
-        self.for_each_group(offset, blocks, |blocks| self.data.decrypt_blocks(blocks));
+    /// Runs the portable code over any number of blocks.
+    pub(super) fn apply(&self, direction: Direction, offset: u32, blocks: &mut [Block]) {
+        match direction {
+            Direction::Encrypt => {
+                self.for_each_group(offset, blocks, |blocks| self.data.encrypt_blocks(blocks));
+            }
+            Direction::Decrypt => {
+                self.for_each_group(offset, blocks, |blocks| self.data.decrypt_blocks(blocks));
+            }
+        }
     }
 
     /// Masks the blocks, calls `work` on them and masks again.

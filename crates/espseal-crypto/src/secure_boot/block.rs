@@ -2,14 +2,38 @@
 
 use core::fmt;
 
-use espseal_format::signature_block::{RsaParts, RsaSignatureBlock};
-use espseal_format::units::Digest;
+use espseal_format::signature_block::{ImageDigests, RsaParts, RsaSignatureBlock, SignatureBlock};
+use espseal_format::units::{Digest, Digest384};
 
-use super::{InvalidRsaKey, RSA_LEN, RsaPublicKey};
+use super::{
+    InvalidRsaKey, RSA_LEN, RsaPublicKey, verify_ecdsa_p192, verify_ecdsa_p256, verify_ecdsa_p384,
+};
 use crate::es256::BadSignature;
 
-/// Checks a signature block against the digest of the image in front of it, and returns the
-/// digest of its public key, to be looked up in eFuse.
+/// Checks a signature block of any scheme against the digests of the image in front of it, and
+/// returns the digest of its public key, to be looked up in eFuse.
+///
+/// A device calls the function of its own scheme instead, and links nothing else.
+///
+/// # Errors
+/// [`VerifyError`]: the first check that fails.
+pub fn verify_block(
+    block: &SignatureBlock<'_>,
+    image: &ImageDigests,
+) -> Result<Digest, VerifyError> {
+    match block {
+        SignatureBlock::Rsa(block) => verify_rsa(block, &image.sha256),
+        SignatureBlock::EcdsaP192(block) => verify_ecdsa_p192(block, &image.sha256),
+        SignatureBlock::EcdsaP256(block) => verify_ecdsa_p256(block, &image.sha256),
+        SignatureBlock::EcdsaP384(block) => verify_ecdsa_p384(block, &image.sha384),
+        other => Err(VerifyError::Scheme {
+            version: other.version(),
+        }),
+    }
+}
+
+/// Checks an RSA block against the digest of the image in front of it, and returns the digest of
+/// its public key, to be looked up in eFuse.
 ///
 /// `R` and `M'` are checked too: the chip computes with them, so a block whose signature is sound
 /// but whose derived numbers are not would verify here and fail in the ROM. Magic and CRC were
@@ -18,12 +42,7 @@ use crate::es256::BadSignature;
 /// # Errors
 /// [`VerifyError`]: the first check that fails.
 pub fn verify_rsa(block: &RsaSignatureBlock, image: &Digest) -> Result<Digest, VerifyError> {
-    if block.image_digest != image.0 {
-        return Err(VerifyError::ImageDigest {
-            expected: Digest(block.image_digest),
-            found: *image,
-        });
-    }
+    VerifyError::compare(&Digest(block.image_digest), image)?;
     let key =
         RsaPublicKey::new(&reversed(&block.n), block.e.get()).map_err(VerifyError::PublicKey)?;
     if block.r != reversed(&key.montgomery_r()) {
@@ -51,14 +70,28 @@ pub fn build_block(
     signature: &[u8; RSA_LEN],
 ) -> Result<RsaSignatureBlock, BadSignature> {
     key.verify_pss(image, signature)?;
-    Ok(RsaSignatureBlock::new(&RsaParts {
+    Ok(block_with(key, image, signature))
+}
+
+impl RsaPublicKey {
+    /// Digest of the key as burnt in eFuse: SHA-256 over `n`, `e`, `R` and `M'` as a block stores
+    /// them.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        block_with(self, &Digest([0; 32]), &[0; RSA_LEN]).key_digest()
+    }
+}
+
+/// Puts a block together without a look at the signature.
+fn block_with(key: &RsaPublicKey, image: &Digest, signature: &[u8; RSA_LEN]) -> RsaSignatureBlock {
+    RsaSignatureBlock::new(&RsaParts {
         image_digest: *image,
         n: reversed(&key.modulus()),
         e: key.exponent(),
         r: reversed(&key.montgomery_r()),
         m_prime: key.m_prime(),
         signature: reversed(signature),
-    }))
+    })
 }
 
 /// Turns little-endian into big-endian and back.
@@ -79,6 +112,20 @@ pub enum VerifyError {
         /// Digest of the image.
         found: Digest,
     },
+    /// The block was made for another image (SHA-384).
+    ImageDigest384 {
+        /// Digest in the block.
+        expected: Digest384,
+        /// Digest of the image.
+        found: Digest384,
+    },
+    /// The scheme is none that this version interprets.
+    Scheme {
+        /// Version byte of the block.
+        version: u8,
+    },
+    /// The public key is no point on its curve.
+    Point,
     /// The public key has not the shape that secure boot asks for.
     PublicKey(InvalidRsaKey),
     /// `R` is not `2^6144 mod n`.
@@ -94,6 +141,19 @@ pub enum VerifyError {
     Signature,
 }
 
+impl VerifyError {
+    /// Compares the digest in a block with that of the image.
+    pub(super) fn compare(expected: &Digest, found: &Digest) -> Result<(), Self> {
+        match expected == found {
+            true => Ok(()),
+            false => Err(Self::ImageDigest {
+                expected: *expected,
+                found: *found,
+            }),
+        }
+    }
+}
+
 impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -101,6 +161,17 @@ impl fmt::Display for VerifyError {
                 f,
                 "the image has digest {found}, the signature block is for {expected}: sign again"
             ),
+            Self::ImageDigest384 { expected, found } => write!(
+                f,
+                "the image has digest {found}, the signature block is for {expected}: sign again"
+            ),
+            Self::Scheme { version } => write!(
+                f,
+                "the signature block has version {version} and a layout that is neither RSA-3072 nor ECDSA P-192, P-256 or P-384"
+            ),
+            Self::Point => {
+                f.write_str("the signature block's public key is no point on its curve: sign again")
+            }
             Self::PublicKey(error) => error.fmt(f),
             Self::MontgomeryR => {
                 f.write_str("the signature block's R does not belong to its modulus: sign again")

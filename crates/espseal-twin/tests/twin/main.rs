@@ -13,6 +13,7 @@ mod factory;
 mod hardware;
 mod hostile_network;
 mod idf;
+mod inspect;
 mod maker;
 mod power_cut;
 mod real_images;
