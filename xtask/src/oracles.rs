@@ -43,6 +43,9 @@ pub(crate) fn install() -> Result<()> {
     fs::create_dir_all(folder.join("packages"))
         .with_context(|| format!("cannot create {}", folder.display()))?;
     python_environment(&folder)?;
+    if !on_path("softhsm2-util") {
+        debian_packages(&["softhsm2"])?;
+    }
     for (name, version) in IMAGE_PACKAGES {
         image_package(&folder, name, version)?;
     }

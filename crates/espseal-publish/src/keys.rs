@@ -1,7 +1,7 @@
 //! Private key files of the metadata roles, and how PEM keys are read.
 //!
-//! A key is a PEM file with mode 0600. The operation behind [`RoleSigner`] is all that the rest
-//! of the crate asks for, so that a key in an HSM can take the place of a file.
+//! A key is a PEM file with mode 0600, or in an HSM, and then an `.ini` file says where
+//! ([`crate::pkcs11`]). The operation behind [`RoleSigner`] is all that the rest of the crate asks for.
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::blame::Blame;
 use crate::files::{self, FileError, Secrecy};
+use crate::pkcs11::{HsmError, HsmRoleKey};
 
 /// Largest key file: an RSA-4096 key in PEM has 3.3 KB.
 pub(crate) const LARGEST_KEY: u64 = 16 << 10;
@@ -75,6 +76,22 @@ impl RoleKey {
             public: PublicKeyBytes(public),
         })
     }
+}
+
+/// Reads a role key: a PEM file, or an `.ini` file that says where in an HSM the key is.
+///
+/// # Errors
+/// As [`RoleKey::load`] and [`HsmRoleKey::load`].
+pub(crate) fn open_role_key(path: &Path) -> Result<Box<dyn RoleSigner>, KeyError> {
+    match is_in_hsm(path) {
+        true => Ok(Box::new(HsmRoleKey::load(path)?)),
+        false => Ok(Box::new(RoleKey::load(path)?)),
+    }
+}
+
+/// Whether the name of a role key says that it is in an HSM.
+pub(crate) fn is_in_hsm(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "ini")
 }
 
 impl RoleSigner for RoleKey {
@@ -177,6 +194,18 @@ pub enum KeyError {
     /// The key refused to sign.
     #[error("the private key did not sign; check the key file or the HSM")]
     Signing,
+    /// The key that is to replace another is that one.
+    #[error(
+        "{} names the key that is to be replaced; make another in the HSM and change `label`",
+        path.display()
+    )]
+    NotReplaced {
+        /// Configuration of the HSM.
+        path: PathBuf,
+    },
+    /// The HSM does not give the key, or refuses to use it.
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
     /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -202,8 +231,10 @@ impl KeyError {
             | Self::NoKey { .. }
             | Self::Encrypted { .. }
             | Self::Damaged { .. }
+            | Self::NotReplaced { .. }
             | Self::NotP256 => Blame::Usage,
             Self::File(FileError::Exposed { .. } | FileError::Empty { .. }) => Blame::Usage,
+            Self::Hsm(error) => error.blame(),
             Self::Generation | Self::Signing | Self::File(_) => Blame::Io,
         }
     }

@@ -26,6 +26,7 @@ pub mod image_signing;
 pub mod keys;
 pub mod metadata_signing;
 pub mod observer;
+pub mod pkcs11;
 pub mod project;
 pub mod rehearsal;
 pub mod release;

@@ -47,6 +47,10 @@ pub struct Project {
     pub base_url: String,
     /// How long signed documents live.
     pub lifetimes: Lifetimes,
+    /// Key of `releases`: a PEM file, or an `.ini` file of an HSM.
+    pub releases_key: PathBuf,
+    /// Key of `now`, likewise.
+    pub now_key: PathBuf,
     /// One entry for each chip the product is built on.
     pub fleets: Vec<Fleet>,
     /// Channels, one group each.

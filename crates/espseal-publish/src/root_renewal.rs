@@ -10,7 +10,7 @@ use espseal_format::cose::Role;
 
 use crate::authority::{Authority, AuthorityError, Draft, Signed};
 use crate::files::{self, FileError, Secrecy};
-use crate::keys::{RoleKey, RoleSigner};
+use crate::keys::{KeyError, RoleKey, is_in_hsm, open_role_key};
 use crate::metadata_signing::{RoleSetup, next_root, sign_root};
 use crate::observer::Observer;
 
@@ -67,22 +67,24 @@ impl Authority {
         let keys = request
             .root_keys
             .iter()
-            .map(|path| RoleKey::load(path))
+            .map(|path| open_role_key(path))
             .collect::<Result<Vec<_>, _>>()?;
-        let signers: Vec<_> = keys.iter().map(|key| key as &dyn RoleSigner).collect();
+        let signers: Vec<_> = keys.iter().map(AsRef::as_ref).collect();
         let root = RoleSetup {
             keys: self.root.root.keys.iter().copied().collect(),
             threshold: self.root.root.threshold,
             generation: 0,
         };
-        let folder = self.project.file("keys");
+        let paths = [&self.project.releases_key, &self.project.now_key].map(PathBuf::clone);
+        let [releases_key, now_key] = &paths;
+        let old = &self.root;
         let releases = change(
-            &folder,
+            releases_key,
             Role::Releases,
-            &self.root.releases,
+            &old.releases,
             request.releases,
         )?;
-        let now = change(&folder, Role::Now, &self.root.now, request.now)?;
+        let now = change(now_key, Role::Now, &old.now, request.now)?;
         let lifetimes = &self.project.lifetimes;
         let next = next_root(&self.root, lifetimes, time, [&root, &releases, &now])?;
         if observer.is_interrupted() {
@@ -91,9 +93,12 @@ impl Authority {
         let document = sign_root(&mut self.log, &next, Some(&self.root), &signers)?;
         let name = format!("roots/{}.cose", next.version);
         files::create(&self.project.file(&name), &document.bytes, Secrecy::Public)?;
-        for (role, what) in [(Role::Releases, request.releases), (Role::Now, request.now)] {
-            if what == RoleChange::Replace {
-                take_over(&folder, role, self.root.version)?;
+        for (path, role, what) in [
+            (releases_key, Role::Releases, request.releases),
+            (now_key, Role::Now, request.now),
+        ] {
+            if what == RoleChange::Replace && !is_in_hsm(path) {
+                take_over(path, role, self.root.version)?;
             }
         }
         let (version, expires) = (next.version, next.expires);
@@ -116,9 +121,10 @@ impl Authority {
     }
 }
 
-/// What the next root says about a role; makes the new key, still under another name.
+/// What the next root says about a role; makes the new key, still under another name. In an HSM the
+/// maker made it, and named it in the project.
 fn change(
-    folder: &Path,
+    current: &Path,
     role: Role,
     old: &espseal_format::metadata::root::RoleKeys,
     what: RoleChange,
@@ -131,12 +137,19 @@ fn change(
     match what {
         RoleChange::Keep => Ok(kept),
         RoleChange::Replace => {
-            let path = folder.join(format!("{role}-next.pem"));
+            let path = next(current, role);
             let key = match fs::exists(&path) {
+                _ if is_in_hsm(current) => open_role_key(current)?,
                 // Left by a run that was interrupted, and known to nobody.
-                Ok(true) => RoleKey::load(&path)?,
-                _ => RoleKey::create(&path)?,
+                Ok(true) => open_role_key(&path)?,
+                _ => Box::new(RoleKey::create(&path)?),
             };
+            if is_in_hsm(current) && old.keys.contains(&key.public_key()) {
+                return Err(KeyError::NotReplaced {
+                    path: current.into(),
+                }
+                .into());
+            }
             Ok(RoleSetup {
                 keys: vec![key.public_key()],
                 threshold: 1,
@@ -147,16 +160,20 @@ fn change(
 }
 
 /// Puts the new key in the place of the old one, which is kept under another name.
-fn take_over(folder: &Path, role: Role, old_root: u32) -> Result<(), AuthorityError> {
-    let current = folder.join(format!("{role}.pem"));
-    let kept = folder.join(format!("{role}-until-root-{old_root}.pem"));
-    fs::rename(&current, kept)
-        .and_then(|()| fs::rename(folder.join(format!("{role}-next.pem")), &current))
+fn take_over(current: &Path, role: Role, old_root: u32) -> Result<(), AuthorityError> {
+    let kept = current.with_file_name(format!("{role}-until-root-{old_root}.pem"));
+    fs::rename(current, kept)
+        .and_then(|()| fs::rename(next(current, role), current))
         .map_err(|cause| {
             FileError::Write {
-                path: current,
+                path: current.into(),
                 cause,
             }
             .into()
         })
+}
+
+/// Where the key that replaces a file is made.
+fn next(current: &Path, role: Role) -> PathBuf {
+    current.with_file_name(format!("{role}-next.pem"))
 }

@@ -21,6 +21,7 @@ use crate::keys::{KeyError, LARGEST_KEY};
 mod ecdsa;
 mod pem;
 
+pub(crate) use pem::ecdsa_from_token;
 pub use pem::{encode_public_key, load_public_key, read_public_key};
 
 /// Whoever signs images for secure boot v2: a key in a file, or in an HSM.
@@ -175,7 +176,12 @@ impl std::fmt::Debug for SecureBootKey {
 /// Takes a public key of the shape that secure boot asks for.
 fn rsa_public_key(public: &aws_lc_rs::rsa::PublicKey) -> Option<RsaPublicKey> {
     let modulus = public.modulus().big_endian_without_leading_zero();
-    let exponent = exponent(public.exponent().big_endian_without_leading_zero())?;
+    rsa_from_numbers(modulus, public.exponent().big_endian_without_leading_zero())
+}
+
+/// Takes modulus and public exponent, big-endian without leading zeros.
+pub(crate) fn rsa_from_numbers(modulus: &[u8], public_exponent: &[u8]) -> Option<RsaPublicKey> {
+    let exponent = exponent(public_exponent)?;
     RsaPublicKey::new(modulus.try_into().ok()?, exponent).ok()
 }
 

@@ -14,7 +14,7 @@ use espseal_format::units::{Digest, Position};
 use espseal_format::wrap::BodyWrap;
 
 use super::{Authority, AuthorityError};
-use crate::keys::RoleKey;
+use crate::keys::open_role_key;
 use crate::metadata_signing::{SignedDocument, expiry, sign_now, sign_releases};
 use crate::observer::{Observer, Stage};
 use crate::release_log::LoggedRole;
@@ -180,7 +180,7 @@ impl Authority {
         time: u64,
         observer: &dyn Observer,
     ) -> Result<Signed, AuthorityError> {
-        let signer = RoleKey::load(&self.project.file("keys/releases.pem"))?;
+        let signer = open_role_key(&self.project.releases_key)?;
         let mut offers = draft.offers;
         offers.retain(|offer| {
             self.project
@@ -225,7 +225,7 @@ impl Authority {
             offers: offers.into_iter().collect(),
             epochs: epochs.into_iter().collect(),
         };
-        let document = sign_releases(&mut self.log, &self.root, &releases, &signer)?;
+        let document = sign_releases(&mut self.log, &self.root, &releases, signer.as_ref())?;
         let path = Resource::Releases(&document.digest).path();
         self.store_roots()?;
         self.store.put(&path, &document.bytes)?;
@@ -259,8 +259,8 @@ impl Authority {
 
     /// Reads the keys that will sign, so that a bad one is found before anything is written.
     pub(crate) fn check_signers(&self) -> Result<(), AuthorityError> {
-        for name in ["keys/releases.pem", "keys/now.pem"] {
-            RoleKey::load(&self.project.file(name))?;
+        for path in [&self.project.releases_key, &self.project.now_key] {
+            open_role_key(path)?;
         }
         Ok(())
     }
@@ -272,7 +272,7 @@ impl Authority {
         mut holds: Vec<Hold>,
         time: u64,
     ) -> Result<Signed, AuthorityError> {
-        let signer = RoleKey::load(&self.project.file("keys/now.pem"))?;
+        let signer = open_role_key(&self.project.now_key)?;
         holds.sort_by(|a, b| (&a.channel, a.chip.to_u16()).cmp(&(&b.channel, b.chip.to_u16())));
         let generation = self.root.now.generation;
         let now = Now {
@@ -287,7 +287,7 @@ impl Authority {
             root_version: self.root.version,
             holds: holds.into_iter().collect(),
         };
-        let document = sign_now(&mut self.log, &self.root, &now, &signer)?;
+        let document = sign_now(&mut self.log, &self.root, &now, signer.as_ref())?;
         self.store.replace(&Resource::Now.path(), &document.bytes)?;
         self.log.published(now.position, now.releases)?;
         Ok(Signed {

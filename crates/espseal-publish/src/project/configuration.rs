@@ -28,6 +28,8 @@ struct File {
     #[serde(default)]
     lifetimes: FileLifetimes,
     #[serde(default)]
+    role_keys: FileRoleKeys,
+    #[serde(default)]
     chip: Vec<FileChip>,
     #[serde(default)]
     channel: Vec<FileChannel>,
@@ -40,6 +42,23 @@ struct FileLifetimes {
     releases_days: Option<u32>,
     manifest_days: Option<u32>,
     now_hours: Option<u32>,
+}
+
+/// PEM files, or `.ini` files that say where in an HSM the keys are.
+#[derive(Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+struct FileRoleKeys {
+    releases: String,
+    now: String,
+}
+
+impl Default for FileRoleKeys {
+    fn default() -> Self {
+        Self {
+            releases: "keys/releases.pem".into(),
+            now: "keys/now.pem".into(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -99,6 +118,8 @@ pub(super) fn parse(folder: &Path, path: &Path, bytes: &[u8]) -> Result<Project,
         vendor: check.id("vendor", &file.vendor)?,
         class: check.id("class", &file.class)?,
         lifetimes: check.lifetimes(&file.lifetimes)?,
+        releases_key: folder.join(&file.role_keys.releases),
+        now_key: folder.join(&file.role_keys.now),
         channels: file
             .channel
             .iter()

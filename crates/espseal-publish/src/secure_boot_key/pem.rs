@@ -19,7 +19,7 @@ use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use espseal_crypto::secure_boot::{PublicKey, RsaPublicKey};
 use espseal_format::signature_block::Curve;
 use p256::elliptic_curve::sec1::ToSec1Point as _;
-use pkcs8::der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef};
+use pkcs8::der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef, UintRef};
 use pkcs8::der::{self, Decode as _, Encode as _, Tag};
 use pkcs8::spki::{AlgorithmIdentifier, SubjectPublicKeyInfo, SubjectPublicKeyInfoRef};
 use pkcs8::{PrivateKeyInfoRef, SecretDocument};
@@ -263,6 +263,18 @@ fn uncompressed(curve: Curve, point: &[u8]) -> Option<Vec<u8>> {
             key.to_sec1_point(false).as_bytes().to_vec()
         }
     })
+}
+
+/// Takes a public key as PKCS#11 holds it: `CKA_EC_PARAMS` and `CKA_EC_POINT`.
+///
+/// The point is a SEC1 one in an OCTET STRING; some tokens leave the OCTET STRING out.
+pub(crate) fn ecdsa_from_token(parameters: &[u8], point: &[u8]) -> Option<PublicKey> {
+    let curve = curve_of(ObjectIdentifier::from_der(parameters).ok()?)?;
+    let wrapped = <&OctetStringRef>::from_der(point).map(OctetStringRef::as_bytes);
+    let point = [wrapped.unwrap_or(point), point]
+        .into_iter()
+        .find_map(|point| uncompressed(curve, point))?;
+    PublicKey::from_point(curve, point.get(1..)?).ok()
 }
 
 fn curve_of(name: ObjectIdentifier) -> Option<Curve> {

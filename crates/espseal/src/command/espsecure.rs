@@ -25,6 +25,7 @@ mod flash_data;
 mod generate_flash_encryption_key;
 mod generate_sdc_certificate;
 mod generate_signing_key;
+mod hsm;
 mod integer;
 mod key_digest;
 mod sign_data;

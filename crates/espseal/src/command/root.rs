@@ -20,6 +20,11 @@ Examples:
   espseal root --replace now                      # the `now` key may have been stolen
   espseal root --key /media/a/root-1.pem --key /media/b/root-2.pem
 
+A role key may be in an HSM: name an .ini file (see `espseal sign --help`) with --key, or in espseal.toml:
+  [role-keys]
+  releases = \"hsm-releases.ini\"
+  now = \"keys/now.pem\"
+then `espseal root --replace releases` makes devices trust the token's key.
 A replaced role starts a new generation: nothing that the old key has signed counts any more.")]
 pub(crate) struct Root {
     /// Root key that signs; may be given again. keys/root-*.pem of the project when left out.

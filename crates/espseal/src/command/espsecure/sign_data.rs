@@ -8,10 +8,13 @@ use espseal_publish::app_signature::{self, VerificationKey};
 use espseal_publish::blame::Blame;
 use espseal_publish::data_signing::{DataError, DataToSign, signature_from_file};
 use espseal_publish::files::{self, Secrecy};
+use espseal_publish::keys::KeyError;
+use espseal_publish::pkcs11::HsmKey;
 use espseal_publish::secure_boot_key::{ImageSigner, SecureBootKey, read_public_key};
 use serde_json::json;
 
 use super::file::Input;
+use super::hsm::Hsm;
 use super::{Version, padding};
 use crate::answer::Answer;
 use crate::cli::Outcome;
@@ -46,6 +49,8 @@ pub(super) struct SignData {
     /// Version 2: do not fill the file up to 4096 bytes.
     #[arg(long)]
     skip_padding: bool,
+    #[command(flatten)]
+    hsm: Hsm,
 }
 
 impl SignData {
@@ -69,6 +74,10 @@ impl SignData {
 
     /// Appends the 68 bytes of version 1.
     fn sign_v1(&self, output: &Path) -> Outcome {
+        if self.hsm.is_wanted() {
+            let message = "secure boot v1 does not sign with an HSM; name a --keyfile";
+            return Err(Failure::new(Blame::Usage, message));
+        }
         if self.keyfile.len() > 1 || self.pub_key.len() > 1 || self.signature.len() > 1 {
             let message = "secure boot v1 has room for one signature; name one key";
             return Err(Failure::new(Blame::Usage, message));
@@ -97,7 +106,9 @@ impl SignData {
             true => DataToSign::signed(bytes, padding(self.skip_padding)),
             false => DataToSign::unsigned(bytes, padding(self.skip_padding)),
         };
-        if self.signature.is_empty() {
+        if let Some(config) = self.hsm.config()? {
+            data.sign(&[&HsmKey::open(&config).map_err(KeyError::from)?])?;
+        } else if self.signature.is_empty() {
             let keys = self.keyfile.iter().map(|key| -> Result<_, Failure> {
                 Ok(SecureBootKey::from_pem(key.path(), &key.read()?)?)
             });
