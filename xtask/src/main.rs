@@ -5,6 +5,7 @@ mod ci;
 mod deliberate_bugs;
 mod demo;
 mod emulate;
+mod matrix;
 mod nostd;
 mod oracles;
 mod process;
@@ -36,6 +37,8 @@ enum Task {
     Demo(demo::Arguments),
     /// Install the tools and real images that the tests compare with, and nothing else
     Oracles,
+    /// Rehearse every chip with every scheme and every case; print one table
+    Matrix,
     /// Run the agent on an emulated RISC-V core: update, power cuts, rollback, hostile bodies
     Emulate(emulate::Arguments),
     /// Cut the power before, inside and after every flash operation of an update
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Emulate(arguments) => emulate::run(&arguments),
+        Task::Matrix => matrix::run(),
         Task::Oracles => oracles::install(),
         Task::DeliberateBugs(arguments) => deliberate_bugs::run(&arguments),
         Task::Durability => proofs::durability(),

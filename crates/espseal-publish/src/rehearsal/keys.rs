@@ -44,7 +44,8 @@ impl Keys {
 
     fn load_file(&mut self, path: &Path) -> Result<(), KeysError> {
         let text = files::read(path, EXPECTED, LARGEST)?;
-        if let Ok(public) = read_public_key(path, &text) {
+        if !names_private_key(&text) {
+            let public = read_public_key(path, &text)?;
             self.digests.push(public.digest());
             self.public.push(public);
             return Ok(());
@@ -145,6 +146,12 @@ impl Keys {
         let parsed = SignatureSector::parse(sector);
         parsed.blocks().find_map(|(_, block)| block.scheme())
     }
+}
+
+/// Whether a PEM file says that it holds a private key.
+fn names_private_key(text: &[u8]) -> bool {
+    const LABEL: &[u8] = b"PRIVATE KEY-----";
+    text.windows(LABEL.len()).any(|window| window == LABEL)
 }
 
 /// Why the maker's keys cannot be used.

@@ -24,7 +24,8 @@ pub(super) fn first_boot(bench: &Bench<'_>) -> Result<CaseReport, BenchError> {
     let mut device = bench.fresh()?;
     device.power_on();
     let total = device.power().operations();
-    let (mut recovers, mut noise, mut stuck, mut other) = (0, 0, 0, 0);
+    let (mut recovers, mut noise, mut stuck, mut unsigned) = (0, 0, 0, 0);
+    let mut other = Vec::new();
     let tried = total.min(CUTS);
     for cut in 0..tried {
         let mut device = bench.fresh()?;
@@ -39,13 +40,14 @@ pub(super) fn first_boot(bench: &Bench<'_>) -> Result<CaseReport, BenchError> {
             (BootOutcome::Running(_), _) => recovers += 1,
             (_, Some(BootFailure::Rom(RomRefusal::InvalidHeader))) => noise += 1,
             (_, Some(BootFailure::FlashEncryptionSetup)) => stuck += 1,
-            _ => other += 1,
+            (_, Some(BootFailure::SecureBootSetup)) => unsigned += 1,
+            (outcome, _) => other.push(format!("{outcome:?}")),
         }
     }
     let mended = "reflash everything as plaintext and start again, while the download mode is open";
     let status = match () {
-        () if other > 0 => Status::Surprise,
-        () if noise + stuck > 0 => Status::Finding,
+        () if !other.is_empty() => Status::Surprise,
+        () if noise + stuck + unsigned > 0 => Status::Finding,
         () => Status::Harmless,
     };
     Ok(CaseReport {
@@ -54,7 +56,12 @@ pub(super) fn first_boot(bench: &Bench<'_>) -> Result<CaseReport, BenchError> {
         done: format!("power cut after {tried} of the {total} flash and eFuse operations of the first boot").into(),
         device: format!(
             "recovers {recovers} times; {noise} times the ROM finds noise (invalid header) and never starts; \
-             {stuck} times the flash key lacks its protection; {other} times something else"
+             {stuck} times the flash key lacks its protection; {unsigned} times secure boot can no longer be turned on; \
+             else: {}",
+            match other.is_empty() {
+                true => "nothing".into(),
+                false => other.join(", "),
+            }
         )
         .into(),
         reason: format!("the bootloader encrypts in place without a journal, itself first: {mended}").into(),
