@@ -1,9 +1,10 @@
 //! Strict deterministic CBOR: one value has one encoding, every other encoding is refused.
 //!
-//! `parse` decodes a document, refuses what follows it, then encodes the result again into a
-//! writer that compares with the input. The decoder insists on map keys 1 to n in order and on
-//! definite lengths, so the comparison is what refuses integers and lengths that are not in
-//! shortest form.
+//! The decoder insists on map keys 1 to n in order, on definite lengths and on the shortest form of
+//! each number and length, and on nothing following the document. Reader and writer are written
+//! here rather than taken from a crate because strictness has to be in the reader: a general one
+//! has to be followed by encoding the result again and comparing, in 10 KB of a device's flash.
+//! Tests do just that, with `minicbor` as another opinion.
 //!
 //! Source: RFC 8949 sections 3 and 4.2.1.
 
@@ -45,9 +46,12 @@ pub(crate) fn parse<'b, D: Document<'b>>(bytes: &'b [u8]) -> Result<D, D::Error>
         .into());
     }
     let mut reader = Reader::new(bytes);
-    let value = D::read(&mut reader)?;
-    reader.finish(D::NAME)?;
-    compare(&value, bytes)?;
+    let value = D::read(&mut reader);
+    if reader.has_failed() || value.is_ok() {
+        // After an error of the encoding, what `read` makes of zeros is of no interest.
+        reader.finish(D::NAME)?;
+    }
+    let value = value?;
     value.check()?;
     Ok(value)
 }
@@ -84,21 +88,5 @@ pub(crate) fn encode<'b, D: Document<'b>>(
     Ok(needed)
 }
 
-/// Encodes `value` again and refuses `bytes` that differ.
-fn compare<'b, D: Document<'b>>(value: &D, bytes: &[u8]) -> Result<(), CborError> {
-    let mut offset = 0_usize;
-    let mut rest = bytes;
-    let mut differs = None;
-    value.write(&mut Writer::new(&mut |piece| {
-        if differs.is_some() {
-            return;
-        }
-        let equal = piece.iter().zip(rest).take_while(|(a, b)| a == b).count();
-        offset = offset.saturating_add(equal);
-        match rest.get(equal..) {
-            Some(tail) if equal == piece.len() => rest = tail,
-            _ => differs = Some(offset),
-        }
-    }));
-    differs.map_or(Ok(()), |offset| Err(CborError::NotShortest { offset }))
-}
+#[cfg(test)]
+mod tests;

@@ -213,12 +213,12 @@ fn protected_header(kid: KeyId) -> [u8; PROTECTED_LEN] {
 
 /// Reads a protected header and the empty unprotected one.
 fn read_headers(reader: &mut Reader<'_>) -> Result<KeyId, CoseError> {
-    let [a, b, c, d, e, kid @ ..] = *reader.fixed::<PROTECTED_LEN>("protected header")?;
+    let [a, b, c, d, e, kid @ ..] = *reader.name("protected header").fixed::<PROTECTED_LEN>();
     let found = [a, b, c, d, e];
     if found != PROTECTED_PREFIX {
         return Err(CoseError::ProtectedHeader { found });
     }
-    reader.map("unprotected header", 0)?;
+    reader.map("unprotected header", 0);
     Ok(KeyId(kid))
 }
 
@@ -228,12 +228,12 @@ impl<'b> Document<'b> for Sign1<'b> {
     const LIMIT: usize = MAX_LEN;
 
     fn read(reader: &mut Reader<'b>) -> Result<Self, CoseError> {
-        reader.tag(Self::NAME, TAG_SIGN1)?;
-        reader.array(Self::NAME, 4)?;
+        reader.tag(Self::NAME, TAG_SIGN1);
+        reader.array(Self::NAME, 4);
         Ok(Self {
             kid: read_headers(reader)?,
-            payload: reader.bytes("payload")?,
-            signature: reader.fixed("signature")?,
+            payload: reader.name("payload").bytes(),
+            signature: reader.name("signature").fixed(),
         })
     }
 
@@ -254,19 +254,21 @@ impl<'b> Document<'b> for Sign<'b> {
     const LIMIT: usize = MAX_LEN;
 
     fn read(reader: &mut Reader<'b>) -> Result<Self, CoseError> {
-        reader.tag(Self::NAME, TAG_SIGN)?;
-        reader.array(Self::NAME, 4)?;
-        reader.fixed::<0>("body protected header")?;
-        reader.map("unprotected header", 0)?;
+        reader.tag(Self::NAME, TAG_SIGN);
+        reader.array(Self::NAME, 4);
+        reader.name("body protected header").fixed::<0>();
+        reader.map("unprotected header", 0);
         Ok(Self {
-            payload: reader.bytes("payload")?,
-            signatures: reader.list("signatures", 1, |reader| -> Result<_, CoseError> {
-                reader.array("COSE_Signature", 3)?;
-                Ok(Signer {
-                    kid: read_headers(reader)?,
-                    signature: reader.fixed("signature")?,
-                })
-            })?,
+            payload: reader.name("payload").bytes(),
+            signatures: reader
+                .name("signatures")
+                .list(1, |reader| -> Result<_, CoseError> {
+                    reader.array("COSE_Signature", 3);
+                    Ok(Signer {
+                        kid: read_headers(reader)?,
+                        signature: reader.name("signature").fixed(),
+                    })
+                })?,
         })
     }
 

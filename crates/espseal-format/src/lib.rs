@@ -23,6 +23,7 @@ pub mod read;
 pub mod report;
 pub mod repository;
 pub mod secure_boot_v1;
+pub mod sha256;
 pub mod signature_block;
 pub mod units;
 pub mod wrap;

@@ -15,7 +15,7 @@
 
 use crate::cbor::{self, Document, EncodeError, Reader, Writer};
 use crate::chip::ChipId;
-use crate::metadata::{MetadataError, read_channel, read_chip, read_digest, read_product};
+use crate::metadata::{MetadataError, read_channel};
 use crate::units::{ChannelName, DeviceId, Digest, Position, Product, PublicKeyBytes};
 
 /// Longest poll in bytes.
@@ -154,15 +154,15 @@ impl Document<'_> for Poll {
     const LIMIT: usize = MAX_POLL_LEN;
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("poll", 6)?;
+        reader.map("poll", 6);
         Ok(Self {
-            product: read_product(reader.key(1, "poll.product")?, "poll.product")?,
-            device: read_device(reader.key(2, "poll.device")?, "poll.device")?,
-            channel: read_channel(reader.key(3, "poll.channel")?, "poll.channel")?,
-            chip: read_chip(reader.key(4, "poll.chip")?, "poll.chip")?,
+            product: Product(*reader.key(1, "poll.product").fixed()),
+            device: DeviceId(*reader.key(2, "poll.device").fixed()),
+            channel: read_channel(reader.key(3, "poll.channel"), "poll.channel")?,
+            chip: ChipId::from_u16(reader.key(4, "poll.chip").u16()),
             installed: Position {
-                generation: reader.key(5, "poll.gen")?.u32("poll.gen")?,
-                version: reader.key(6, "poll.seq")?.u64("poll.seq")?,
+                generation: reader.key(5, "poll.gen").u32(),
+                version: reader.key(6, "poll.seq").u64(),
             },
         })
     }
@@ -188,13 +188,13 @@ impl Document<'_> for Report {
     const LIMIT: usize = crate::cose::max_sign1_payload(MAX_REPORT_LEN);
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("report", 8)?;
+        reader.map("report", 8);
         Ok(Self {
-            product: read_product(reader.key(1, "report.product")?, "report.product")?,
-            device: read_device(reader.key(2, "report.device")?, "report.device")?,
-            counter: reader.key(3, "report.counter")?.u64("report.counter")?,
+            product: Product(*reader.key(1, "report.product").fixed()),
+            device: DeviceId(*reader.key(2, "report.device").fixed()),
+            counter: reader.key(3, "report.counter").u64(),
             event: {
-                let found = reader.key(4, "report.event")?.u8("report.event")?;
+                let found = reader.key(4, "report.event").u8();
                 Event::from_u8(found).ok_or(MetadataError::Range {
                     field: "report.event",
                     min: 0,
@@ -203,15 +203,15 @@ impl Document<'_> for Report {
                 })?
             },
             release: Position {
-                generation: reader.key(5, "report.gen")?.u32("report.gen")?,
-                version: reader.key(6, "report.seq")?.u64("report.seq")?,
+                generation: reader.key(5, "report.gen").u32(),
+                version: reader.key(6, "report.seq").u64(),
             },
             manifest: reader
-                .key(7, "report.manifest")?
-                .fixed_or_null("report.manifest")?
+                .key(7, "report.manifest")
+                .fixed_or_null()
                 .copied()
                 .map(Digest),
-            code: reader.key(8, "report.code")?.u16("report.code")?,
+            code: reader.key(8, "report.code").u16(),
         })
     }
 
@@ -241,10 +241,10 @@ impl Document<'_> for DeviceRecord {
     const LIMIT: usize = MAX_RECORD_LEN;
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("record", 2)?;
+        reader.map("record", 2);
         Ok(Self {
-            device: read_device(reader.key(1, "record.device")?, "record.device")?,
-            report_key: PublicKeyBytes(*reader.key(2, REPORT_KEY)?.fixed(REPORT_KEY)?),
+            device: DeviceId(*reader.key(1, "record.device").fixed()),
+            report_key: PublicKeyBytes(*reader.key(2, REPORT_KEY).fixed()),
         })
     }
 
@@ -271,14 +271,14 @@ impl Document<'_> for IdfSubscription {
     const LIMIT: usize = MAX_RECORD_LEN;
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("subscription", 3)?;
+        reader.map("subscription", 3);
         Ok(Self {
-            device: read_device(reader.key(1, "subscription.device")?, "subscription.device")?,
+            device: DeviceId(*reader.key(1, "subscription.device").fixed()),
             channel: {
                 let field = "subscription.channel";
-                read_channel(reader.key(2, field)?, field)?
+                read_channel(reader.key(2, field), field)?
             },
-            chip: read_chip(reader.key(3, "subscription.chip")?, "subscription.chip")?,
+            chip: ChipId::from_u16(reader.key(3, "subscription.chip").u16()),
         })
     }
 
@@ -296,11 +296,3 @@ impl Document<'_> for IdfSubscription {
 
 /// Name of the report key in error messages.
 const REPORT_KEY: &str = "record.report-key";
-
-/// Reads a device id.
-fn read_device(
-    reader: &mut Reader<'_>,
-    field: &'static str,
-) -> Result<DeviceId, crate::cbor::CborError> {
-    read_digest(reader, field).map(|digest| DeviceId(digest.0))
-}

@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use sha2::{Digest as _, Sha256};
+use crate::sha256::Sha256;
 
 /// Bytes in a flash sector, the smallest unit that NOR flash erases.
 pub const SECTOR_SIZE: usize = 4096;
@@ -158,7 +158,7 @@ impl Digest {
     /// Hashes `bytes` with SHA-256.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+        Sha256::of(&[bytes])
     }
 }
 

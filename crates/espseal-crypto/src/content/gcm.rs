@@ -1,24 +1,28 @@
-//! AES-256-GCM with a 16-byte IV, composed from AES, CTR and GHASH.
+//! AES-256-GCM composed from AES and GHASH: bodies with a 16-byte IV, epoch keys with a 12-byte one.
 //!
 //! NIST SP 800-38D: section 6.4 (GHASH), 6.5 (GCTR), 7.1 (encryption) and 7.2 (decryption). An IV
 //! of other than 96 bits goes through GHASH to give the pre-counter block:
 //! `J0 = GHASH(IV || 0^64 || [128]_64)`, so its low word may stand anywhere and the 32-bit counter
 //! (`inc32`, section 6.2) may wrap in the middle of a body.
 //!
-//! Composed by hand because the `aes-gcm` crate gives no random access to its keystream.
+//! Composed by hand because the `aes-gcm` crate gives no random access to its keystream. All
+//! encryption goes through one function that is not inlined: the cipher's code exists once.
 
-use aes::cipher::{
-    BlockCipherEncrypt as _, InnerIvInit as _, KeyInit as _, StreamCipher as _,
-    StreamCipherSeek as _,
-};
+use aes::cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};
 use aes::{Aes256, Block};
-use ctr::{Ctr32BE, CtrCore, cipher::StreamCipherCoreWrapper};
 use ghash::GHash;
 use ghash::universal_hash::UniversalHash as _;
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{AuthenticationFailed, ContentKey, Iv, Tag};
+
+/// Bytes of a block.
+const BLOCK: usize = 16;
+/// Blocks encrypted at once: as many as AES instructions of a host take in parallel.
+const BATCH: usize = 8;
+/// Bytes after which the counter would repeat.
+const LIMIT: u64 = 64 << 30;
 
 /// The keystream of a body with random access: GCM without its tag.
 ///
@@ -34,14 +38,25 @@ redacted_debug!(BodyKeystream);
 
 impl BodyKeystream {
     /// Prepares the keystream of one body.
+    #[inline(never)]
     #[must_use]
     pub fn new(key: &ContentKey, iv: &Iv) -> Self {
         let cipher = Aes256::new((&key.0).into());
-        let mut hash = hash(&cipher);
-        hash.update(&[Block::from(iv.0), lengths(0, 128)]);
+        let pre_counter = ghash(&cipher, &iv.0, lengths(0, 128));
         Self {
             cipher,
-            pre_counter: u128::from_be_bytes(hash.finalize().into()),
+            pre_counter,
+        }
+    }
+
+    /// Prepares GCM with a nonce of 96 bits: `J0 = nonce || 0^31 || 1`.
+    pub(crate) fn with_nonce(key: &[u8; 32], nonce: &[u8; 12]) -> Self {
+        let nonce = nonce
+            .iter()
+            .fold(0, |sum, byte| (sum << 8) | u128::from(*byte));
+        Self {
+            cipher: Aes256::new(key.into()),
+            pre_counter: (nonce << 32) | 1,
         }
     }
 
@@ -50,12 +65,52 @@ impl BodyKeystream {
     /// # Panics
     /// When the stretch ends beyond 64 GiB, where the counter would repeat; the protocol's bodies
     /// are shorter than 4 GiB.
+    #[inline(never)]
     pub fn apply(&self, byte_offset: u32, stretch: &mut [u8]) {
-        let first = Block::from(increment(self.pre_counter).to_be_bytes());
-        let core = CtrCore::inner_iv_init(&self.cipher, &first);
-        let mut stream: Ctr32BE<&Aes256> = StreamCipherCoreWrapper::from_core(core);
-        stream.seek(byte_offset);
-        stream.apply_keystream(stretch);
+        assert!(u64::from(byte_offset).saturating_add(stretch.len() as u64) <= LIMIT);
+        let mut counter = self.counter(byte_offset / 16);
+        // Only the first batch may begin within a block.
+        let mut skip = (byte_offset % 16) as usize;
+        let mut batch = Zeroizing::new([[0; BLOCK]; BATCH]);
+        let mut rest = stretch;
+        while !rest.is_empty() {
+            let blocks = skip.saturating_add(rest.len()).div_ceil(BLOCK).min(BATCH);
+            let used = batch.get_mut(..blocks).unwrap_or_default();
+            for block in used.iter_mut() {
+                *block = counter.to_be_bytes();
+                counter = increment(counter);
+            }
+            encrypt_blocks(&self.cipher, used);
+            let stream = used.as_flattened().get(skip..).unwrap_or_default();
+            let (now, later) = rest.split_at_mut(stream.len().min(rest.len()));
+            now.iter_mut()
+                .zip(stream)
+                .for_each(|(byte, stream)| *byte ^= stream);
+            (rest, skip) = (later, 0);
+        }
+    }
+
+    /// Encrypts in place and returns the tag. The caller answers for key and IV being fresh.
+    pub(crate) fn seal(&self, message: &mut [u8]) -> Tag {
+        self.apply(0, message);
+        self.tag(message)
+    }
+
+    /// Checks the tag, then decrypts in place; a message that is refused stays as it is.
+    pub(crate) fn open(&self, tag: &Tag, message: &mut [u8]) -> Result<(), AuthenticationFailed> {
+        if !bool::from(self.tag(message).0.ct_eq(&tag.0)) {
+            return Err(AuthenticationFailed);
+        }
+        self.apply(0, message);
+        Ok(())
+    }
+
+    /// The counter block of block `index` of the body: J0 counted on by `index + 1`.
+    const fn counter(&self, index: u32) -> u128 {
+        let low = (self.pre_counter as u32)
+            .wrapping_add(index)
+            .wrapping_add(1);
+        (self.pre_counter & !LOW) | low as u128
     }
 
     #[cfg(test)]
@@ -65,45 +120,35 @@ impl BodyKeystream {
 
     /// Computes the tag over the ciphertext: `E(J0) ^ GHASH(C || 0* || [0]_64 || [len(C)]_64)`.
     fn tag(&self, ciphertext: &[u8]) -> Tag {
-        let mut hash = hash(&self.cipher);
-        hash.update_padded(ciphertext);
-        hash.update(&[lengths(0, (ciphertext.len() as u64).wrapping_mul(8))]);
-        let mut mask = Block::from(self.pre_counter.to_be_bytes());
-        self.cipher.encrypt_block(&mut mask);
-        let sum = u128::from_be_bytes(hash.finalize().into()) ^ u128::from_be_bytes(mask.into());
-        Tag(sum.to_be_bytes())
+        let bits = (ciphertext.len() as u64).wrapping_mul(8);
+        let hash = ghash(&self.cipher, ciphertext, lengths(0, bits));
+        let mut mask = [self.pre_counter.to_be_bytes()];
+        encrypt_blocks(&self.cipher, &mut mask);
+        let [mask] = mask;
+        Tag((hash ^ u128::from_be_bytes(mask)).to_be_bytes())
     }
 }
 
-/// Encrypts in place and returns the tag. The caller answers for key and IV being fresh.
-pub(super) fn encrypt(key: &ContentKey, iv: &Iv, body: &mut [u8]) -> Tag {
-    let keystream = BodyKeystream::new(key, iv);
-    keystream.apply(0, body);
-    keystream.tag(body)
+/// Low 32 bits of a counter block.
+const LOW: u128 = u32::MAX as u128;
+
+/// Encrypts blocks; the only way to the cipher.
+#[inline(never)]
+fn encrypt_blocks(cipher: &Aes256, blocks: &mut [[u8; BLOCK]]) {
+    cipher.encrypt_blocks(Array::cast_slice_from_core_mut(blocks));
 }
 
-/// Checks the tag, then decrypts in place.
-pub(super) fn decrypt(
-    key: &ContentKey,
-    iv: &Iv,
-    tag: &Tag,
-    body: &mut [u8],
-) -> Result<(), AuthenticationFailed> {
-    let keystream = BodyKeystream::new(key, iv);
-    if !bool::from(keystream.tag(body).0.ct_eq(&tag.0)) {
-        return Err(AuthenticationFailed);
-    }
-    keystream.apply(0, body);
-    Ok(())
-}
-
-/// Starts GHASH with the subkey `H = E(0^128)`.
-fn hash(cipher: &Aes256) -> GHash {
-    let mut subkey = Block::default();
-    cipher.encrypt_block(&mut subkey);
-    let hash = GHash::new(&subkey);
+/// GHASH of data, filled up to a block, and the two lengths; its subkey is `H = E(0^128)`.
+#[inline(never)]
+fn ghash(cipher: &Aes256, data: &[u8], lengths: Block) -> u128 {
+    let mut subkey = [[0; BLOCK]];
+    encrypt_blocks(cipher, &mut subkey);
+    let [key] = &subkey;
+    let mut hash = GHash::new(key.into());
     subkey.zeroize();
-    hash
+    hash.update_padded(data);
+    hash.update(&[lengths]);
+    u128::from_be_bytes(hash.finalize().into())
 }
 
 /// The last block of GHASH's input: two lengths in bits.
@@ -113,6 +158,5 @@ fn lengths(first: u64, second: u64) -> Block {
 
 /// `inc32` of SP 800-38D section 6.2: counts in the low 32 bits and leaves the others alone.
 fn increment(counter: u128) -> u128 {
-    const LOW: u128 = u32::MAX as u128;
     (counter & !LOW) | (counter.wrapping_add(1) & LOW)
 }

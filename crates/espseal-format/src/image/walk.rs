@@ -1,6 +1,5 @@
 //! Walks an image once, in order, checking structure, checksum and appended hash.
 
-use sha2::{Digest as _, Sha256};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{
@@ -8,6 +7,7 @@ use super::{
     MAX_SEGMENTS, Segment, SegmentHeader,
 };
 use crate::read::{PastEnd, ReadAt, SliceReader, for_each_piece};
+use crate::sha256::Sha256;
 use crate::units::{Digest, SECTOR_SIZE};
 
 impl ImageLayout {
@@ -133,7 +133,7 @@ impl<R: ReadAt> Walk<'_, R> {
         segments: heapless::Vec<Segment, MAX_SEGMENTS>,
         checksum_offset: u32,
     ) -> Result<ImageLayout, ImageError<R::Error>> {
-        let computed = Digest(core::mem::take(&mut self.hasher).finalize().into());
+        let computed = core::mem::take(&mut self.hasher).finish();
         let hash_offset = header.has_hash().then_some(self.offset);
         if let Some(offset) = hash_offset {
             let mut stored = [0; HASH_LEN];

@@ -11,7 +11,7 @@
 
 use heapless::{String, Vec};
 
-use super::{MetadataError, check_range, read_chip, read_digest, read_product};
+use super::{MetadataError, check_range};
 use crate::body::BodyLayout;
 use crate::cbor::{self, CborError, Document, EncodeError, Reader, Writer};
 use crate::chip::ChipId;
@@ -120,24 +120,20 @@ impl Document<'_> for Manifest {
     const LIMIT: usize = MAX_LEN;
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("manifest", 10)?;
+        reader.map("manifest", 10);
         Ok(Self {
-            product: read_product(reader.key(1, "manifest.product")?, "manifest.product")?,
-            vendor: VendorId(*reader.key(2, "manifest.vendor")?.fixed("manifest.vendor")?),
-            class: ClassId(*reader.key(3, "manifest.class")?.fixed("manifest.class")?),
-            chip: read_chip(reader.key(4, "manifest.chip")?, "manifest.chip")?,
-            project: read_text(reader.key(5, "manifest.project")?, "manifest.project")?,
-            version: read_text(reader.key(6, "manifest.version")?, "manifest.version")?,
-            secure_version: SecurityVersion::new(
-                reader
-                    .key(7, "manifest.secure-version")?
-                    .u32("manifest.secure-version")?,
-            ),
-            min_seq: reader.key(8, "manifest.min-seq")?.u64("manifest.min-seq")?,
-            expires: reader.key(9, "manifest.expires")?.u64("manifest.expires")?,
+            product: Product(*reader.key(1, "manifest.product").fixed()),
+            vendor: VendorId(*reader.key(2, "manifest.vendor").fixed()),
+            class: ClassId(*reader.key(3, "manifest.class").fixed()),
+            chip: ChipId::from_u16(reader.key(4, "manifest.chip").u16()),
+            project: read_text(reader.key(5, "manifest.project"), "manifest.project")?,
+            version: read_text(reader.key(6, "manifest.version"), "manifest.version")?,
+            secure_version: SecurityVersion::new(reader.key(7, "manifest.secure-version").u32()),
+            min_seq: reader.key(8, "manifest.min-seq").u64(),
+            expires: reader.key(9, "manifest.expires").u64(),
             component: {
                 let field = "manifest.components";
-                reader.key(10, field)?.array(field, 1)?;
+                reader.key(10, field).array(field, 1);
                 Component::read(reader)?
             },
         })
@@ -167,9 +163,9 @@ impl Document<'_> for Manifest {
 
 impl Component {
     fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("component", 9)?;
+        reader.map("component", 9);
         Ok(Self {
-            kind: match reader.key(1, "component.kind")?.u8("component.kind")? {
+            kind: match reader.key(1, "component.kind").u8() {
                 0 => ComponentKind::App,
                 found => {
                     return Err(MetadataError::Range {
@@ -180,25 +176,18 @@ impl Component {
                     });
                 }
             },
-            plaintext_length: reader
-                .key(2, "component.plaintext-length")?
-                .u32("component.plaintext-length")?,
-            plaintext: read_digest(reader.key(3, "component.plaintext")?, "component.plaintext")?,
-            body_length: reader
-                .key(4, "component.body-length")?
-                .u32("component.body-length")?,
-            body: read_digest(reader.key(5, "component.body")?, "component.body")?,
-            iv: *reader.key(6, "component.iv")?.fixed("component.iv")?,
-            tag: *reader.key(7, "component.tag")?.fixed("component.tag")?,
-            commitment: read_digest(
-                reader.key(8, "component.commitment")?,
-                "component.commitment",
-            )?,
-            pages: reader.key(9, "component.pages")?.list(
-                "component.pages",
-                1,
-                |reader| -> Result<_, CborError> { read_digest(reader, "component.pages") },
-            )?,
+            plaintext_length: reader.key(2, "component.plaintext-length").u32(),
+            plaintext: Digest(*reader.key(3, "component.plaintext").fixed()),
+            body_length: reader.key(4, "component.body-length").u32(),
+            body: Digest(*reader.key(5, "component.body").fixed()),
+            iv: *reader.key(6, "component.iv").fixed(),
+            tag: *reader.key(7, "component.tag").fixed(),
+            commitment: Digest(*reader.key(8, "component.commitment").fixed()),
+            pages: reader
+                .key(9, "component.pages")
+                .list(1, |reader| -> Result<_, MetadataError> {
+                    Ok(Digest(*reader.fixed()))
+                })?,
         })
     }
 
@@ -238,7 +227,7 @@ fn read_text(
     reader: &mut Reader<'_>,
     field: &'static str,
 ) -> Result<String<MAX_TEXT>, MetadataError> {
-    let text = reader.text(field, 0, MAX_TEXT)?;
+    let text = reader.text(0, MAX_TEXT);
     String::try_from(text).map_err(|_| {
         CborError::Length {
             field,

@@ -10,10 +10,7 @@
 
 use heapless::Vec;
 
-use super::{
-    MetadataError, check_ascending, check_range, read_channel, read_chip, read_digest, read_ppm,
-    read_product,
-};
+use super::{MetadataError, check_ascending, check_range, read_channel, read_ppm};
 use crate::cbor::{self, Document, EncodeError, Reader, Writer};
 use crate::chip::ChipId;
 use crate::cohort::Ppm;
@@ -93,20 +90,18 @@ impl Document<'_> for Now {
     const LIMIT: usize = crate::cose::max_sign1_payload(MAX_LEN);
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("now", 8)?;
+        reader.map("now", 8);
         Ok(Self {
-            product: read_product(reader.key(1, "now.product")?, "now.product")?,
+            product: Product(*reader.key(1, "now.product").fixed()),
             position: Position {
-                generation: reader.key(2, "now.gen")?.u32("now.gen")?,
-                version: reader.key(3, "now.version")?.u64("now.version")?,
+                generation: reader.key(2, "now.gen").u32(),
+                version: reader.key(3, "now.version").u64(),
             },
-            time: reader.key(4, "now.time")?.u64("now.time")?,
-            expires: reader.key(5, "now.expires")?.u64("now.expires")?,
-            releases: read_digest(reader.key(6, "now.releases")?, "now.releases")?,
-            root_version: reader.key(7, "now.root-version")?.u32("now.root-version")?,
-            holds: reader
-                .key(8, "now.holds")?
-                .list("now.holds", 0, Hold::read)?,
+            time: reader.key(4, "now.time").u64(),
+            expires: reader.key(5, "now.expires").u64(),
+            releases: Digest(*reader.key(6, "now.releases").fixed()),
+            root_version: reader.key(7, "now.root-version").u32(),
+            holds: reader.key(8, "now.holds").list(0, Hold::read)?,
         })
     }
 
@@ -137,12 +132,12 @@ impl Document<'_> for Now {
 
 impl Hold {
     fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("hold", 4)?;
+        reader.map("hold", 4);
         Ok(Self {
-            channel: read_channel(reader.key(1, "hold.channel")?, "hold.channel")?,
-            chip: read_chip(reader.key(2, "hold.chip")?, "hold.chip")?,
-            seq: reader.key(3, "hold.seq")?.u64("hold.seq")?,
-            ppm: read_ppm(reader.key(4, "hold.ppm")?, "hold.ppm")?,
+            channel: read_channel(reader.key(1, "hold.channel"), "hold.channel")?,
+            chip: ChipId::from_u16(reader.key(2, "hold.chip").u16()),
+            seq: reader.key(3, "hold.seq").u64(),
+            ppm: read_ppm(reader.key(4, "hold.ppm"), "hold.ppm")?,
         })
     }
 

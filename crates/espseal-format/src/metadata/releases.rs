@@ -11,9 +11,7 @@
 
 use heapless::Vec;
 
-use super::{
-    MetadataError, check_ascending, read_channel, read_chip, read_digest, read_ppm, read_product,
-};
+use super::{MetadataError, check_ascending, read_channel, read_ppm};
 use crate::cbor::{self, Document, EncodeError, Reader, Writer};
 use crate::chip::ChipId;
 use crate::cohort::{Ppm, Salt};
@@ -123,25 +121,21 @@ impl Document<'_> for Releases {
     const LIMIT: usize = crate::cose::max_sign1_payload(MAX_LEN);
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("releases", 7)?;
+        reader.map("releases", 7);
         Ok(Self {
-            product: read_product(reader.key(1, "releases.product")?, "releases.product")?,
+            product: Product(*reader.key(1, "releases.product").fixed()),
             position: Position {
-                generation: reader.key(2, "releases.gen")?.u32("releases.gen")?,
-                version: reader.key(3, "releases.version")?.u64("releases.version")?,
+                generation: reader.key(2, "releases.gen").u32(),
+                version: reader.key(3, "releases.version").u64(),
             },
             previous: reader
-                .key(4, "releases.previous")?
-                .fixed_or_null("releases.previous")?
+                .key(4, "releases.previous")
+                .fixed_or_null()
                 .copied()
                 .map(Digest),
-            expires: reader.key(5, "releases.expires")?.u64("releases.expires")?,
-            offers: reader
-                .key(6, "releases.offers")?
-                .list("releases.offers", 0, Offer::read)?,
-            epochs: reader
-                .key(7, "releases.epochs")?
-                .list("releases.epochs", 0, Epoch::read)?,
+            expires: reader.key(5, "releases.expires").u64(),
+            offers: reader.key(6, "releases.offers").list(0, Offer::read)?,
+            epochs: reader.key(7, "releases.epochs").list(0, Epoch::read)?,
         })
     }
 
@@ -175,15 +169,15 @@ impl Document<'_> for Releases {
 
 impl Offer {
     fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("offer", 7)?;
+        reader.map("offer", 7);
         Ok(Self {
-            channel: read_channel(reader.key(1, "offer.channel")?, "offer.channel")?,
-            chip: read_chip(reader.key(2, "offer.chip")?, "offer.chip")?,
-            manifest: read_digest(reader.key(3, "offer.manifest")?, "offer.manifest")?,
-            seq: reader.key(4, "offer.seq")?.u64("offer.seq")?,
-            salt: Salt(*reader.key(5, "offer.salt")?.fixed("offer.salt")?),
-            ppm: read_ppm(reader.key(6, "offer.ppm")?, "offer.ppm")?,
-            state: match reader.key(7, "offer.state")?.u8("offer.state")? {
+            channel: read_channel(reader.key(1, "offer.channel"), "offer.channel")?,
+            chip: ChipId::from_u16(reader.key(2, "offer.chip").u16()),
+            manifest: Digest(*reader.key(3, "offer.manifest").fixed()),
+            seq: reader.key(4, "offer.seq").u64(),
+            salt: Salt(*reader.key(5, "offer.salt").fixed()),
+            ppm: read_ppm(reader.key(6, "offer.ppm"), "offer.ppm")?,
+            state: match reader.key(7, "offer.state").u8() {
                 0 => OfferState::Active,
                 1 => OfferState::Held,
                 found => {
@@ -215,14 +209,14 @@ impl Offer {
 
 impl Epoch {
     fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("epoch", 4)?;
+        reader.map("epoch", 4);
         Ok(Self {
-            group: reader.key(1, "epoch.group")?.u32("epoch.group")?,
-            epoch: reader.key(2, "epoch.epoch")?.u32("epoch.epoch")?,
-            commitment: read_digest(reader.key(3, "epoch.commitment")?, "epoch.commitment")?,
+            group: reader.key(1, "epoch.group").u32(),
+            epoch: reader.key(2, "epoch.epoch").u32(),
+            commitment: Digest(*reader.key(3, "epoch.commitment").fixed()),
             shard_nibbles: {
                 let field = "epoch.shard-nibbles";
-                let found = reader.key(4, field)?.u8(field)?;
+                let found = reader.key(4, field).u8();
                 ShardNibbles::new(found).ok_or(MetadataError::Range {
                     field,
                     min: 0,

@@ -10,8 +10,8 @@
 
 use heapless::Vec;
 
-use super::{MetadataError, check_ascending, check_range, read_product};
-use crate::cbor::{self, CborError, Document, EncodeError, Reader, Writer};
+use super::{MetadataError, check_ascending, check_range};
+use crate::cbor::{self, Document, EncodeError, Reader, Writer};
 use crate::units::{KeyId, Product, PublicKeyBytes};
 
 /// Most public keys that a role has.
@@ -81,15 +81,15 @@ impl Document<'_> for Root {
     const LIMIT: usize = crate::cose::max_sign_payload(MAX_LEN);
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("root", 7)?;
+        reader.map("root", 7);
         Ok(Self {
-            product: read_product(reader.key(1, "root.product")?, "root.product")?,
-            version: reader.key(2, "root.version")?.u32("root.version")?,
-            expires: reader.key(3, "root.expires")?.u64("root.expires")?,
-            max_time: reader.key(4, "root.max-time")?.u64("root.max-time")?,
-            root: RoleKeys::read(reader.key(5, "root.root")?, &ROOT_FIELDS)?,
-            releases: RoleKeys::read(reader.key(6, "root.releases")?, &RELEASES_FIELDS)?,
-            now: RoleKeys::read(reader.key(7, "root.now")?, &NOW_FIELDS)?,
+            product: Product(*reader.key(1, "root.product").fixed()),
+            version: reader.key(2, "root.version").u32(),
+            expires: reader.key(3, "root.expires").u64(),
+            max_time: reader.key(4, "root.max-time").u64(),
+            root: RoleKeys::read(reader.key(5, "root.root"), &ROOT_FIELDS)?,
+            releases: RoleKeys::read(reader.key(6, "root.releases"), &RELEASES_FIELDS)?,
+            now: RoleKeys::read(reader.key(7, "root.now"), &NOW_FIELDS)?,
         })
     }
 
@@ -139,17 +139,15 @@ const NOW_FIELDS: Fields = fields!("root.now");
 
 impl RoleKeys {
     fn read(reader: &mut Reader<'_>, fields: &Fields) -> Result<Self, MetadataError> {
-        reader.map(fields.role, 3)?;
+        reader.map(fields.role, 3);
         Ok(Self {
-            threshold: reader.key(1, fields.threshold)?.u8(fields.threshold)?,
-            keys: reader.key(2, fields.keys)?.list(
-                fields.keys,
-                1,
-                |reader| -> Result<_, CborError> {
-                    reader.fixed(fields.keys).copied().map(PublicKeyBytes)
-                },
-            )?,
-            generation: reader.key(3, fields.generation)?.u32(fields.generation)?,
+            threshold: reader.key(1, fields.threshold).u8(),
+            keys: reader
+                .key(2, fields.keys)
+                .list(1, |reader| -> Result<_, MetadataError> {
+                    Ok(PublicKeyBytes(*reader.fixed()))
+                })?,
+            generation: reader.key(3, fields.generation).u32(),
         })
     }
 
