@@ -27,6 +27,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     /// [`Misuse::NothingToConfirm`], [`DeviceError::RunningNotSelected`],
     /// [`DeviceError::NoRollback`], [`DeviceError::WrongImage`] or a hardware error. Without a
     /// confirmation the bootloader rolls back at the next restart.
+    #[inline(never)]
     pub fn confirm(&mut self) -> Result<(), AgentError> {
         let mut journal = self.journal()?;
         let situation = self.situation(&journal)?;
@@ -54,6 +55,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Journals what the otadata entry says already. Only here does the confirmed position rise.
+    #[inline(never)]
     pub(crate) fn finish_confirmation(&mut self, journal: &mut Journal) -> Result<(), AgentError> {
         let record = journal.record_mut();
         let manifest = record.target.manifest;
@@ -70,6 +72,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     ///
     /// The journal holds no length: an image ends after its own hash, or after its signature
     /// sector, as staging has seen to.
+    #[inline(never)]
     fn runs(&mut self, expected: &Digest) -> Result<bool, AgentError> {
         let region = self.running_region()?;
         let scratch = &mut self.workspace.page;

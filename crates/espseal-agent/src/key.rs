@@ -33,9 +33,10 @@ impl OpenedBody {
 
 impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F, T, K, P, O> {
     /// Fetches, opens and checks everything that leads to the body's content key.
+    #[inline(never)]
     pub(crate) fn open_body(
         &mut self,
-        manifest: &VerifiedManifest,
+        manifest: &VerifiedManifest<'_>,
         epoch: &Epoch,
     ) -> Result<OpenedBody, AgentError> {
         let epoch_key = self.epoch_key(epoch)?;
@@ -47,6 +48,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         )))
     }
 
+    #[inline(never)]
     fn epoch_key(&mut self, epoch: &Epoch) -> Result<EpochKey, AgentError> {
         let product = &self.config.product;
         let entry = self.shard_entry(epoch)?;
@@ -60,6 +62,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Streams the shard through the sector buffer, looking for this device's entry.
+    #[inline(never)]
     fn shard_entry(&mut self, epoch: &Epoch) -> Result<ShardEntry, AgentError> {
         let device = self.key.device_id();
         let Epoch {
@@ -90,9 +93,10 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         Ok(entry.ok_or(BodyError::NotARecipient { group, epoch })?)
     }
 
+    #[inline(never)]
     fn content_key(
         &mut self,
-        manifest: &VerifiedManifest,
+        manifest: &VerifiedManifest<'_>,
         epoch: &Epoch,
         epoch_key: &EpochKey,
     ) -> Result<ContentKey, AgentError> {

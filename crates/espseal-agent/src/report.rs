@@ -22,6 +22,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     ///
     /// # Errors
     /// A server or hardware error; the update itself does not depend on reports.
+    #[inline(never)]
     pub fn report(&mut self, event: Event, code: u16) -> Result<(), AgentError> {
         let mut journal = self.journal()?;
         let record = journal.record_mut();
@@ -48,6 +49,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         self.post_report(&report)
     }
 
+    #[inline(never)]
     fn post_report(&mut self, report: &Report) -> Result<(), AgentError> {
         let mut payload = [0; MAX_REPORT_LEN];
         let length = report.encode(&mut payload).map_err(|_| Misuse::Encoding)?;
@@ -72,6 +74,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Tells the server what this device runs; the answer is `now`.
+    #[inline(never)]
     pub(crate) fn post_poll(&mut self, journal: &Journal) -> Result<(), AgentError> {
         let poll = Poll {
             product: self.config.product,

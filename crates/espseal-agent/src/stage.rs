@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use espseal_format::body::{BodyLayout, PageIndex, hash_in_page};
+use espseal_format::body::{BodyLayout, PageIndex, is_in_page};
 use espseal_format::repository::Resource;
 use espseal_format::units::{ChunkIndex, Digest, FlashOffset, SECTOR_SIZE};
 
@@ -25,7 +25,7 @@ use crate::verify::{self, CompleteSlot, SlotReader, Trust};
 
 /// One staging: what goes where.
 pub(crate) struct Staging<'s> {
-    pub(crate) manifest: &'s VerifiedManifest,
+    pub(crate) manifest: &'s VerifiedManifest<'s>,
     pub(crate) body: &'s OpenedBody,
     pub(crate) slot: Slot,
     pub(crate) region: Region,
@@ -62,6 +62,7 @@ impl Staging<'_> {
 
 impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F, T, K, P, O> {
     /// Stages the body and returns the token for activation.
+    #[inline(never)]
     pub(crate) fn stage(&mut self, staging: &Staging<'_>) -> Result<CompleteSlot, AgentError> {
         let event = Event::Staging {
             slot: staging.slot,
@@ -98,6 +99,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Checks the slot as it stands; an image that is refused loses its first sector.
+    #[inline(never)]
     fn approve(&mut self, staging: &Staging<'_>, head: Head) -> Result<CompleteSlot, AgentError> {
         let verdict = match head {
             // Written by an earlier run: nothing of this run's checks has seen it yet.
@@ -122,6 +124,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         }
     }
 
+    #[inline(never)]
     fn check(&mut self, staging: &Staging<'_>, origin: Origin) -> Result<(), AgentError> {
         let (mut image, scratch) = self.image(staging, origin);
         verify::check(&mut image, staging.manifest, &staging.trust, scratch)
@@ -154,6 +157,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Fetches a page of chunk hashes and checks it against the manifest.
+    #[inline(never)]
     fn load_page(&mut self, staging: &Staging<'_>, page: u32) -> Result<(), AgentError> {
         let document = Document::Page { page };
         let range = staging
@@ -183,6 +187,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     /// Which chunks of the loaded page do not stand in the slot: bit *i* for the page's chunk *i*.
     ///
     /// Chunk 0 is never among them: it has a life of its own.
+    #[inline(never)]
     fn missing(
         &mut self,
         staging: &Staging<'_>,
@@ -212,6 +217,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Fetches and writes the missing chunks of the loaded page, one request for each run of them.
+    #[inline(never)]
     fn fill_page(
         &mut self,
         staging: &Staging<'_>,
@@ -251,12 +257,14 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Fetches chunk 0 into RAM, checked and decrypted; page 0 has to be loaded.
+    #[inline(never)]
     fn fetch_head(&mut self, staging: &Staging<'_>) -> Result<(), AgentError> {
         self.open_body_range(staging, staging.span(0))?;
         self.receive_chunk(staging, 0)?;
         fetch::end(&mut self.transport, Document::Body, staging.span(0).end)
     }
 
+    #[inline(never)]
     fn open_body_range(
         &mut self,
         staging: &Staging<'_>,
@@ -267,13 +275,14 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Reads the next chunk of the open range into RAM, checks its hash and decrypts it.
+    #[inline(never)]
     fn receive_chunk(&mut self, staging: &Staging<'_>, index: u32) -> Result<(), AgentError> {
         let chunk = ChunkIndex::new(index);
         let length = staging.chunk_length(index);
         self.workspace.sector.fill(0xFF);
         let bytes = self.workspace.sector.get_mut(..length).unwrap_or_default();
         fetch::exact(&mut self.transport, Document::Body, bytes)?;
-        if hash_in_page(&self.workspace.page, chunk) != Some(Digest::of(bytes)) {
+        if !is_in_page(&self.workspace.page, chunk, &Digest::of(bytes)) {
             return Err(BodyError::ChunkHash { chunk }.into());
         }
         staging.body.apply(chunk, bytes);
@@ -282,13 +291,14 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Whether chunk `index` stands in the slot already; its page has to be loaded.
+    #[inline(never)]
     fn stands(&mut self, staging: &Staging<'_>, index: u32) -> Result<bool, AgentError> {
         let chunk = ChunkIndex::new(index);
         let length = staging.chunk_length(index);
         let bytes = self.workspace.sector.get_mut(..length).unwrap_or_default();
         self.medium.read(staging.address(index), bytes)?;
         staging.body.apply(chunk, bytes);
-        Ok(hash_in_page(&self.workspace.page, chunk) == Some(Digest::of(bytes)))
+        Ok(is_in_page(&self.workspace.page, chunk, &Digest::of(bytes)))
     }
 }
 

@@ -103,9 +103,10 @@ impl<F: Flash, O: Observer> ReadAt for SlotReader<'_, F, O> {
 }
 
 /// Runs every check on an image; the reader decides whether chunk 0 comes from flash or RAM.
+#[inline(never)]
 pub(crate) fn check<R: ReadAt<Error = HardwareError>>(
     image: &mut R,
-    manifest: &VerifiedManifest,
+    manifest: &VerifiedManifest<'_>,
     trust: &Trust,
     scratch: &mut [u8; SECTOR_SIZE],
 ) -> Result<(), AgentError> {
@@ -126,9 +127,10 @@ pub(crate) fn check<R: ReadAt<Error = HardwareError>>(
 }
 
 /// Compares the digest of the whole image with the signed one.
+#[inline(never)]
 pub(crate) fn digest<R: ReadAt<Error = HardwareError>>(
     image: &mut R,
-    manifest: &VerifiedManifest,
+    manifest: &VerifiedManifest<'_>,
     scratch: &mut [u8; SECTOR_SIZE],
 ) -> Result<(), AgentError> {
     let length = image.len();
@@ -143,7 +145,7 @@ pub(crate) fn digest<R: ReadAt<Error = HardwareError>>(
 /// Hashes a slot from first byte to last and hands out the token for activation.
 pub(crate) fn approve<F: Flash, O: Observer>(
     image: &mut SlotReader<'_, F, O>,
-    manifest: &VerifiedManifest,
+    manifest: &VerifiedManifest<'_>,
     slot: Slot,
     scratch: &mut [u8; SECTOR_SIZE],
 ) -> Result<CompleteSlot, AgentError> {
@@ -157,6 +159,7 @@ pub(crate) fn approve<F: Flash, O: Observer>(
 }
 
 /// The secure version of the image in `region`; zero where there is no app descriptor.
+#[inline(never)]
 pub(crate) fn secure_version<F: Flash, O: Observer>(
     medium: &mut Medium<F, O>,
     region: Region,
@@ -176,6 +179,7 @@ pub(crate) fn secure_version<F: Flash, O: Observer>(
 }
 
 /// Demands that the image ends where the manifest says and that a burnt key signed it.
+#[inline(never)]
 fn signature<R: ReadAt<Error = HardwareError>>(
     image: &mut R,
     layout: &ImageLayout,
@@ -218,9 +222,10 @@ fn signature<R: ReadAt<Error = HardwareError>>(
 }
 
 /// Compares the app descriptor with what the manifest says about the image.
+#[inline(never)]
 fn descriptor<R: ReadAt<Error = HardwareError>>(
     image: &mut R,
-    manifest: &VerifiedManifest,
+    manifest: &VerifiedManifest<'_>,
 ) -> Result<(), AgentError> {
     let differ = |field| AgentError::Body(BodyError::Descriptor { field });
     let mut bytes = [0; app_desc::LEN];

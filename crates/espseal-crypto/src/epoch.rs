@@ -136,6 +136,7 @@ impl Kek {
     ///
     /// # Errors
     /// [`UnwrapFailed`] when the integrity check value does not come out.
+    #[inline(never)]
     pub fn unwrap_key(&self, wrap: &BodyWrap) -> Result<ContentKey, UnwrapFailed> {
         let cipher = KwAes256::new((&self.0).into());
         let mut key = cipher

@@ -24,9 +24,11 @@ pub(crate) trait Document<'b>: Sized {
     const NAME: &'static str;
     /// Longest encoding that is accepted or produced, in bytes.
     const LIMIT: usize;
+    /// Something to read into.
+    const BLANK: Self;
 
-    /// Decodes the value at the reader.
-    fn read(reader: &mut Reader<'b>) -> Result<Self, Self::Error>;
+    /// Decodes the value at the reader into this one, every field of it.
+    fn read(&mut self, reader: &mut Reader<'b>) -> Result<(), Self::Error>;
 
     /// Refuses a value that breaks a rule spanning several fields.
     fn check(&self) -> Result<(), Self::Error>;
@@ -37,23 +39,26 @@ pub(crate) trait Document<'b>: Sized {
 
 /// Decodes `bytes`, accepting exactly what [`encode`] produces.
 pub(crate) fn parse<'b, D: Document<'b>>(bytes: &'b [u8]) -> Result<D, D::Error> {
-    if bytes.len() > D::LIMIT {
-        return Err(CborError::TooLong {
-            document: D::NAME,
-            limit: D::LIMIT,
-            found: bytes.len(),
-        }
-        .into());
-    }
-    let mut reader = Reader::new(bytes);
-    let value = D::read(&mut reader);
-    if reader.has_failed() || value.is_ok() {
+    let mut value = D::BLANK;
+    parse_into(&mut value, bytes)?;
+    Ok(value)
+}
+
+/// As [`parse`], into memory of the caller, which holds anything after an error.
+///
+/// Documents have up to 1.5 KB: on a device, each copy of one on the stack counts.
+pub(crate) fn parse_into<'b, D: Document<'b>>(
+    value: &mut D,
+    bytes: &'b [u8],
+) -> Result<(), D::Error> {
+    let mut reader = Reader::new(bytes, D::NAME, D::LIMIT);
+    let read = value.read(&mut reader);
+    if reader.has_failed() || read.is_ok() {
         // After an error of the encoding, what `read` makes of zeros is of no interest.
         reader.finish(D::NAME)?;
     }
-    let value = value?;
-    value.check()?;
-    Ok(value)
+    read?;
+    value.check()
 }
 
 /// Encodes `value` to the start of `out` and returns the length.

@@ -161,23 +161,31 @@ pub(crate) fn check_ascending<'a, T: 'a, K: Ord>(
 }
 
 /// Reads a channel name.
+#[inline(never)]
 pub(crate) fn read_channel(
     reader: &mut Reader<'_>,
     field: &'static str,
-) -> Result<ChannelName, MetadataError> {
+    out: &mut ChannelName,
+) -> Result<(), MetadataError> {
     let text = reader.text(1, 24);
     let allowed = |c: &char| matches!(c, 'a'..='z' | '0'..='9' | '-');
     let found = text.chars().find(|c| !allowed(c)).unwrap_or_default();
-    ChannelName::new(text).ok_or(MetadataError::Character { field, found })
+    *out = ChannelName::new(text).ok_or(MetadataError::Character { field, found })?;
+    Ok(())
 }
 
 /// Reads a share of a fleet.
-pub(crate) fn read_ppm(reader: &mut Reader<'_>, field: &'static str) -> Result<Ppm, MetadataError> {
+pub(crate) fn read_ppm(
+    reader: &mut Reader<'_>,
+    field: &'static str,
+    out: &mut Ppm,
+) -> Result<(), MetadataError> {
     let found = reader.u32();
-    Ppm::new(found).ok_or(MetadataError::Range {
+    *out = Ppm::new(found).ok_or(MetadataError::Range {
         field,
         min: 0,
         max: Ppm::ALL.get().into(),
         found: found.into(),
-    })
+    })?;
+    Ok(())
 }

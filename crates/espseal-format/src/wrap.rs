@@ -79,6 +79,9 @@ impl ShardNibbles {
     /// Most digits: 16,777,216 shards.
     pub const MAX: u8 = 6;
 
+    /// No digits: one shard for all.
+    pub const NONE: Self = Self(0);
+
     /// Checks a number of digits; `None` above [`ShardNibbles::MAX`].
     #[must_use]
     pub const fn new(digits: u8) -> Option<Self> {

@@ -10,6 +10,7 @@ use core::str;
 use heapless::Vec;
 
 use super::CborError;
+use crate::units::Digest;
 
 /// Major types of RFC 8949 section 3.1.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,13 +60,19 @@ pub(crate) struct Reader<'b> {
 }
 
 impl<'b> Reader<'b> {
-    /// Starts at the first byte.
-    pub(crate) const fn new(input: &'b [u8]) -> Self {
+    /// Starts at the first byte; more bytes than `limit` are an error.
+    pub(crate) fn new(input: &'b [u8], document: &'static str, limit: usize) -> Self {
+        let found = input.len();
+        let error = (found > limit).then_some(CborError::TooLong {
+            document,
+            limit,
+            found,
+        });
         Self {
             input,
             position: 0,
-            field: "",
-            error: None,
+            field: document,
+            error,
         }
     }
 
@@ -185,13 +192,30 @@ impl<'b> Reader<'b> {
         bytes.first_chunk().unwrap_or(const { &[0; N] })
     }
 
-    /// Reads a byte string of exactly `N` bytes, or null.
-    pub(crate) fn fixed_or_null<const N: usize>(&mut self) -> Option<&'b [u8; N]> {
-        if self.error.is_none() && self.peek() == Some(NULL) {
-            self.position = self.position.saturating_add(1);
-            return None;
+    /// Reads a byte string exactly as long as `out` into it; leaves it as it is after an error.
+    #[inline(never)]
+    pub(crate) fn copy_to(&mut self, out: &mut [u8]) {
+        let bytes = self.string(Major::Bytes, out.len(), out.len());
+        if bytes.len() == out.len() {
+            out.copy_from_slice(bytes);
         }
-        Some(self.fixed())
+    }
+
+    /// Reads null, if that is what comes next.
+    pub(crate) fn null(&mut self) -> bool {
+        let null = self.error.is_none() && self.peek() == Some(NULL);
+        if null {
+            self.position = self.position.saturating_add(1);
+        }
+        null
+    }
+
+    /// Reads a SHA-256 digest or null.
+    pub(crate) fn digest_or_null(&mut self, out: &mut Option<Digest>) {
+        *out = None;
+        if !self.null() {
+            self.copy_to(&mut out.insert(Digest([0; Digest::LEN])).0);
+        }
     }
 
     /// Reads text of `min` to `max` bytes.
@@ -217,24 +241,28 @@ impl<'b> Reader<'b> {
         self.array_of(len, len);
     }
 
-    /// Reads an array of `min` to `N` elements, each with `read`.
-    pub(crate) fn list<T, E, const N: usize>(
+    /// Reads an array of `min` to `N` elements, each into a copy of `blank`.
+    pub(crate) fn list<T: Clone, E, const N: usize>(
         &mut self,
         min: usize,
-        mut read: impl FnMut(&mut Self) -> Result<T, E>,
-    ) -> Result<Vec<T, N>, E> {
+        list: &mut Vec<T, N>,
+        blank: &T,
+        mut read: impl FnMut(&mut T, &mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
         let field = self.field;
-        let mut list = Vec::new();
+        list.clear();
         for _ in 0..self.array_of(min, N) {
             self.field = field;
-            let element = read(self)?;
+            // Never full: the number was checked.
+            let _ = list.push(blank.clone());
+            if let Some(element) = list.last_mut() {
+                read(element, self)?;
+            }
             if self.error.is_some() {
                 break;
             }
-            // Never full: the number was checked.
-            let _ = list.push(element);
         }
-        Ok(list)
+        Ok(())
     }
 
     /// Reads a tag, which must be `expected`.

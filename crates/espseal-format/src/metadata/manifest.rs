@@ -89,6 +89,38 @@ pub enum ComponentKind {
 }
 
 impl Manifest {
+    /// Nothing yet: something to [`parse_into`](Self::parse_into).
+    pub const BLANK: Self = Self {
+        product: Product([0; Product::LEN]),
+        vendor: VendorId([0; 16]),
+        class: ClassId([0; 16]),
+        chip: ChipId::Esp32,
+        project: String::new(),
+        version: String::new(),
+        secure_version: SecurityVersion::new(0),
+        min_seq: 0,
+        expires: 0,
+        component: Component {
+            kind: ComponentKind::App,
+            plaintext_length: 0,
+            plaintext: ZERO,
+            body_length: 0,
+            body: ZERO,
+            iv: [0; 16],
+            tag: [0; 16],
+            commitment: ZERO,
+            pages: Vec::new(),
+        },
+    };
+
+    /// As [`parse`](Self::parse), into memory of the caller, which holds anything after an error.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_into(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
+        cbor::parse_into(self, bytes)
+    }
+
     /// Parses a manifest.
     ///
     /// # Errors
@@ -119,24 +151,26 @@ impl Document<'_> for Manifest {
     const NAME: &'static str = "manifest";
     const LIMIT: usize = MAX_LEN;
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
+    const BLANK: Self = Self::BLANK;
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), MetadataError> {
         reader.map("manifest", 10);
-        Ok(Self {
-            product: Product(*reader.key(1, "manifest.product").fixed()),
-            vendor: VendorId(*reader.key(2, "manifest.vendor").fixed()),
-            class: ClassId(*reader.key(3, "manifest.class").fixed()),
-            chip: ChipId::from_u16(reader.key(4, "manifest.chip").u16()),
-            project: read_text(reader.key(5, "manifest.project"), "manifest.project")?,
-            version: read_text(reader.key(6, "manifest.version"), "manifest.version")?,
-            secure_version: SecurityVersion::new(reader.key(7, "manifest.secure-version").u32()),
-            min_seq: reader.key(8, "manifest.min-seq").u64(),
-            expires: reader.key(9, "manifest.expires").u64(),
-            component: {
-                let field = "manifest.components";
-                reader.key(10, field).array(field, 1);
-                Component::read(reader)?
-            },
-        })
+        reader
+            .key(1, "manifest.product")
+            .copy_to(&mut self.product.0);
+        reader.key(2, "manifest.vendor").copy_to(&mut self.vendor.0);
+        reader.key(3, "manifest.class").copy_to(&mut self.class.0);
+        self.chip = ChipId::from_u16(reader.key(4, "manifest.chip").u16());
+        let project = reader.key(5, "manifest.project");
+        read_text(project, "manifest.project", &mut self.project)?;
+        let version = reader.key(6, "manifest.version");
+        read_text(version, "manifest.version", &mut self.version)?;
+        self.secure_version = SecurityVersion::new(reader.key(7, "manifest.secure-version").u32());
+        self.min_seq = reader.key(8, "manifest.min-seq").u64();
+        self.expires = reader.key(9, "manifest.expires").u64();
+        let field = "manifest.components";
+        reader.key(10, field).array(field, 1);
+        self.component.read(reader)
     }
 
     fn check(&self) -> Result<(), MetadataError> {
@@ -162,32 +196,35 @@ impl Document<'_> for Manifest {
 }
 
 impl Component {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
+    #[inline(never)]
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), MetadataError> {
         reader.map("component", 9);
-        Ok(Self {
-            kind: match reader.key(1, "component.kind").u8() {
-                0 => ComponentKind::App,
-                found => {
-                    return Err(MetadataError::Range {
-                        field: "component.kind",
-                        min: 0,
-                        max: 0,
-                        found: found.into(),
-                    });
-                }
-            },
-            plaintext_length: reader.key(2, "component.plaintext-length").u32(),
-            plaintext: Digest(*reader.key(3, "component.plaintext").fixed()),
-            body_length: reader.key(4, "component.body-length").u32(),
-            body: Digest(*reader.key(5, "component.body").fixed()),
-            iv: *reader.key(6, "component.iv").fixed(),
-            tag: *reader.key(7, "component.tag").fixed(),
-            commitment: Digest(*reader.key(8, "component.commitment").fixed()),
-            pages: reader
-                .key(9, "component.pages")
-                .list(1, |reader| -> Result<_, MetadataError> {
-                    Ok(Digest(*reader.fixed()))
-                })?,
+        self.kind = match reader.key(1, "component.kind").u8() {
+            0 => ComponentKind::App,
+            found => {
+                return Err(MetadataError::Range {
+                    field: "component.kind",
+                    min: 0,
+                    max: 0,
+                    found: found.into(),
+                });
+            }
+        };
+        self.plaintext_length = reader.key(2, "component.plaintext-length").u32();
+        reader
+            .key(3, "component.plaintext")
+            .copy_to(&mut self.plaintext.0);
+        self.body_length = reader.key(4, "component.body-length").u32();
+        reader.key(5, "component.body").copy_to(&mut self.body.0);
+        reader.key(6, "component.iv").copy_to(&mut self.iv);
+        reader.key(7, "component.tag").copy_to(&mut self.tag);
+        reader
+            .key(8, "component.commitment")
+            .copy_to(&mut self.commitment.0);
+        let pages = reader.key(9, "component.pages");
+        pages.list(1, &mut self.pages, &ZERO, |page, reader| {
+            reader.copy_to(&mut page.0);
+            Ok(())
         })
     }
 
@@ -222,13 +259,19 @@ impl Component {
     }
 }
 
+/// Digest that nothing has.
+const ZERO: Digest = Digest([0; Digest::LEN]);
+
 /// Reads a text of the app descriptor.
+#[inline(never)]
 fn read_text(
     reader: &mut Reader<'_>,
     field: &'static str,
-) -> Result<String<MAX_TEXT>, MetadataError> {
+    out: &mut String<MAX_TEXT>,
+) -> Result<(), MetadataError> {
     let text = reader.text(0, MAX_TEXT);
-    String::try_from(text).map_err(|_| {
+    out.clear();
+    out.push_str(text).map_err(|_| {
         CborError::Length {
             field,
             min: 0,
