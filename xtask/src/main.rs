@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod emulate;
 mod nostd;
 mod oracles;
 mod process;
@@ -33,6 +34,8 @@ enum Task {
     Demo(demo::Arguments),
     /// Install the tools and real images that the tests compare with, and nothing else
     Oracles,
+    /// Run the agent on an emulated RISC-V core: update, power cuts, rollback, hostile bodies
+    Emulate(emulate::Arguments),
     /// Measure how much the agent adds to a firmware
     Size,
     /// Build the device crates for a chip without an operating system or an allocator
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Bench => bench::run(),
         Task::Ci => ci::run(),
         Task::Demo(arguments) => demo::run(&arguments),
+        Task::Emulate(arguments) => emulate::run(&arguments),
         Task::Oracles => oracles::install(),
         Task::Size => size::run(),
         Task::Nostd => nostd::run(),

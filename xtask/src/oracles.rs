@@ -14,12 +14,14 @@ use crate::process::{self, on_path, workspace};
 /// Python packages of the environment, pinned.
 const PYTHON_PACKAGES: [&str; 3] = ["esptool==5.6.0", "cryptography==50.0.2", "cbor2==6.3.0"];
 
-/// Python packages that hold real images: name, version, whether it is a source archive.
-const IMAGE_PACKAGES: [(&str, &str); 4] = [
+/// Python packages that are unpacked and not installed: they hold real images, and the last a copy
+/// of ESP-IDF's `gen_esp32part.py`.
+const IMAGE_PACKAGES: [(&str, &str); 5] = [
     ("ivh", "2026.0.4"),
     ("ivh", "2026.0.5"),
     ("mxdbg", "0.3.2"),
     ("pinpong", "0.6.2"),
+    ("esp-test-utils", "0.6.5"),
 ];
 
 /// Cargo packages that hold real images.
@@ -104,13 +106,13 @@ pub(crate) fn debian_packages(names: &[&str]) -> Result<()> {
     )
 }
 
-/// Downloads and unpacks a Python package that holds real images.
+/// Downloads and unpacks a Python package.
 fn image_package(folder: &Path, name: &str, version: &str) -> Result<()> {
     let target = folder.join("packages").join(format!("{name}-{version}"));
     if target.exists() {
         return Ok(());
     }
-    println!("fetching the package {name} {version} for its real images");
+    println!("fetching the package {name} {version}");
     let download = folder.join("download").join(format!("{name}-{version}"));
     fs::create_dir_all(&download)
         .with_context(|| format!("cannot create {}", download.display()))?;

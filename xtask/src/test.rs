@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{nostd, oracles, process};
+use crate::{emulate, nostd, oracles, process};
 
 /// What to test.
 #[derive(clap::Args, Default)]
@@ -23,6 +23,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         nostd::run()?;
         tally.run(&["--workspace", "--doc"])?;
         tally.run(&["--workspace", "--all-targets", "--no-fail-fast"])?;
+        emulate::run(&emulate::Arguments::SHARE)?;
     } else {
         tally.run(&arguments.cargo)?;
     }

@@ -6,7 +6,7 @@
 
 use espseal_crypto::secure_boot;
 use espseal_format::app_desc::{self, AppDescriptor};
-use espseal_format::chip::{self, ChipId};
+use espseal_format::chip::{self, ChipId, Mapping};
 use espseal_format::image::{ImageError, ImageLayout};
 use espseal_format::read::{self, ReadAt};
 use espseal_format::signature_block::SignatureSector;
@@ -119,11 +119,27 @@ pub(crate) fn check<R: ReadAt<Error = HardwareError>>(
     if expected != found {
         return Err(BodyError::ImageChip { expected, found }.into());
     }
-    if chip::chip(trust.chip).is_some_and(|chip| layout.check_mapping(chip).is_err()) {
-        return Err(BodyError::ImageStructure.into());
+    if let Some(mapping) = chip::mapping(trust.chip) {
+        let page_size = page_size(image, mapping)?;
+        if layout.check_mapping(mapping, page_size).is_err() {
+            return Err(BodyError::ImageStructure.into());
+        }
     }
     signature(image, &layout, trust, scratch)?;
     descriptor(image, manifest)
+}
+
+/// Bytes in the MMU pages that the image is built for.
+fn page_size<R: ReadAt<Error = HardwareError>>(
+    image: &mut R,
+    mapping: &Mapping,
+) -> Result<u32, AgentError> {
+    let mut bytes = [0; app_desc::LEN];
+    if mapping.other_page_sizes.is_empty() || image.len() < SECTOR {
+        return Ok(mapping.page_size);
+    }
+    image.read_at(app_desc::OFFSET, &mut bytes)?;
+    Ok(mapping.page_size_of(AppDescriptor::parse(&bytes).ok().as_ref()))
 }
 
 /// Compares the digest of the whole image with the signed one.

@@ -92,6 +92,15 @@ enum Direction {
     Decrypt,
 }
 
+/// Loads an XTS-AES-128 key.
+fn xts_128(key: &[u8; 32]) -> Scheme {
+    let (data, tweak) = Array::<u8, U32>::cast_from_core(key).split_ref::<U16>();
+    Scheme::Xts128(xts::Cipher {
+        data: Aes128::new(data),
+        tweak: Aes128::new(tweak),
+    })
+}
+
 impl FlashCipher {
     /// Loads a key. `config` matters to the ESP32 scheme only.
     #[must_use]
@@ -109,13 +118,8 @@ impl FlashCipher {
     fn on(engine: Engine, key: &FlashKey, config: FlashCryptConfig) -> Self {
         let scheme = match key {
             FlashKey::Esp32(key) => Scheme::Esp32(esp32::Cipher::new(key, config)),
-            FlashKey::Xts128(key) => {
-                let (data, tweak) = Array::<u8, U32>::cast_from_core(key).split_ref::<U16>();
-                Scheme::Xts128(xts::Cipher {
-                    data: Aes128::new(data),
-                    tweak: Aes128::new(tweak),
-                })
-            }
+            FlashKey::Xts128(key) => xts_128(key),
+            FlashKey::Xts128Derived(half) => xts_128(&FlashKey::derive(half)),
             FlashKey::Xts256(key) => {
                 let (data, tweak) = Array::<u8, U64>::cast_from_core(key).split_ref::<U32>();
                 Scheme::Xts256(xts::Cipher {
@@ -128,7 +132,7 @@ impl FlashCipher {
             scheme,
             engine,
             #[cfg(target_arch = "x86_64")]
-            key: key.duplicate(),
+            key: key.as_used(),
         }
     }
 

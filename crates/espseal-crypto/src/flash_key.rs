@@ -31,6 +31,8 @@ pub enum FlashKey {
     Esp32([u8; 32]),
     /// XTS-AES-128: data key, then tweak key.
     Xts128([u8; 32]),
+    /// XTS-AES-128 with the SHA-256 of these bytes, on the ESP32-C2.
+    Xts128Derived([u8; 16]),
     /// XTS-AES-256: data key, then tweak key.
     Xts256([u8; 64]),
 }
@@ -55,7 +57,9 @@ impl FlashKey {
                 Ok(Self::Esp32(key))
             }
             (SchemeId::Esp32Aes, 32) => file.try_into().map(Self::Esp32).map_err(|_| wrong),
-            (SchemeId::XtsAes128, 16) => Ok(Self::Xts128(Sha256::digest(file).into())),
+            (SchemeId::XtsAes128, 16) => {
+                file.try_into().map(Self::Xts128Derived).map_err(|_| wrong)
+            }
             (SchemeId::XtsAes128, 32) => file.try_into().map(Self::Xts128).map_err(|_| wrong),
             (SchemeId::XtsAes256, 64) => file.try_into().map(Self::Xts256).map_err(|_| wrong),
             _ => Err(wrong),
@@ -87,21 +91,25 @@ impl FlashKey {
             blocks: [[0; BLOCK_LEN]; 2],
             used: 0,
         };
-        let (halves, _) = self.file().as_chunks::<BLOCK_LEN>();
+        let halves = self.file().chunks(BLOCK_LEN);
         key.used = halves.len();
         for (block, half) in key.blocks.iter_mut().zip(halves) {
-            *block = *half;
-            block.reverse();
+            let reversed = half.iter().rev();
+            block
+                .iter_mut()
+                .zip(reversed)
+                .for_each(|(to, from)| *to = *from);
         }
         key
     }
 
-    /// The same key once more; it is wiped on its own.
+    /// The key once more, derived where the hardware derives it; it is wiped on its own.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) const fn duplicate(&self) -> Self {
+    pub(crate) fn as_used(&self) -> Self {
         match self {
             Self::Esp32(key) => Self::Esp32(*key),
             Self::Xts128(key) => Self::Xts128(*key),
+            Self::Xts128Derived(half) => Self::Xts128(*Self::derive(half)),
             Self::Xts256(key) => Self::Xts256(*key),
         }
     }
@@ -111,7 +119,7 @@ impl FlashKey {
     pub const fn scheme(&self) -> SchemeId {
         match self {
             Self::Esp32(_) => SchemeId::Esp32Aes,
-            Self::Xts128(_) => SchemeId::XtsAes128,
+            Self::Xts128(_) | Self::Xts128Derived(_) => SchemeId::XtsAes128,
             Self::Xts256(_) => SchemeId::XtsAes256,
         }
     }
@@ -121,8 +129,14 @@ impl FlashKey {
     pub const fn file(&self) -> &[u8] {
         match self {
             Self::Esp32(key) | Self::Xts128(key) => key,
+            Self::Xts128Derived(key) => key,
             Self::Xts256(key) => key,
         }
+    }
+
+    /// The key that the ESP32-C2 derives from 16 bytes.
+    pub(crate) fn derive(half: &[u8; 16]) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(Sha256::digest(half).into())
     }
 }
 
@@ -202,7 +216,10 @@ mod tests {
         assert_eq!(key.file()[..24], counting(24));
         assert_eq!(key.file()[24..], counting(16)[8..]);
         let half = FlashKey::from_file(SchemeId::XtsAes128, &counting(16)).unwrap();
-        assert_eq!(half.file(), Sha256::digest(counting(16)).as_slice());
+        assert_eq!(half.file(), counting(16));
+        assert_eq!(half.efuse_blocks().blocks()[0][16..], [0; 16]);
+        let used = FlashKey::derive(&counting(16).try_into().unwrap());
+        assert_eq!(used[..], Sha256::digest(counting(16))[..]);
     }
 
     #[test]

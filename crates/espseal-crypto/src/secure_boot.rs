@@ -5,9 +5,8 @@
 //! each; the caller compares the digest of the key with those burnt in eFuse. Version 1 is in
 //! [`v1`].
 //!
-//! Only the public operations are here. The private ones are behind [`RsaPssSigner`]
-//! (RUSTSEC-2023-0071 says why the `rsa` crate does not sign here) or belong to the release
-//! authority.
+//! Only the public operations are here. The private ones belong to the release authority, or to its
+//! HSM, for which [`emsa_pss_encode`] is.
 //!
 //! Source: ESP-IDF `docs/en/security/secure-boot-v2.rst`; RFC 8017 sections 5.2.2, 8.1 and 9.1.
 
@@ -26,4 +25,4 @@ pub use ecdsa::{
 };
 pub use pss::emsa_pss_encode;
 pub use public_key::PublicKey;
-pub use rsa::{InvalidRsaKey, RSA_LEN, RsaPssSigner, RsaPublicKey};
+pub use rsa::{InvalidRsaKey, RSA_LEN, RsaPublicKey};

@@ -1,28 +1,68 @@
 //! What the chips of the family have in common, and one table for each chip.
 //!
-//! A chip that is not in [`chip`]'s list still has a [`ChipId`], so that its images parse; only
-//! what needs its table is refused. To add a chip, add its file, its `mod` line and its line in
-//! [`CHIPS`].
+//! A chip that is not in [`CHIPS`] still has a [`ChipId`], so that its images parse; only what needs
+//! its table is refused. To add a chip, add its file and name it twice below: its `mod` line and in
+//! `tables!`.
 //!
-//! Source: ESP-IDF `esp_app_format.h` (`esp_chip_id_t`), `components/soc/<chip>/include/soc`.
+//! A device that only checks images links [`mapping`], a few dozen bytes for each chip. [`chip`]
+//! brings every eFuse field of every chip with it.
+//!
+//! Source: ESP-IDF `components/soc/<chip>/include/soc`, `components/efuse/<chip>`.
 
-use core::fmt;
 use core::ops::Range;
-use core::str::FromStr;
 
+use crate::app_desc::AppDescriptor;
 use crate::efuse::EfuseMap;
 use crate::units::FlashOffset;
 
-mod esp32;
-mod esp32c3;
+mod id;
+mod locks;
+mod security;
+#[cfg(test)]
+mod tests;
 
-/// Every chip that has a table.
-pub const CHIPS: &[&Chip] = &[&esp32::CHIP, &esp32c3::CHIP];
+mod esp32;
+mod esp32c2;
+mod esp32c3;
+mod esp32c5;
+mod esp32c6;
+mod esp32c61;
+mod esp32h2;
+mod esp32p4;
+mod esp32s2;
+mod esp32s3;
+
+pub use id::{ChipId, UnknownChip};
+pub use locks::{Burn, FirstBoot, Locks, Release};
+pub use security::{
+    EcdsaCurve, FlashEncryptionKey, HmacPeripheral, SchemeId, SecureBoot, SecureBootScheme,
+    SupportedCurve,
+};
+
+/// Lists the chips that have a table.
+macro_rules! tables {
+    ($($chip:ident),+ $(,)?) => {
+        /// Every chip that has a table.
+        pub static CHIPS: &[&Chip] = &[$(&$chip::CHIP),+];
+
+        static MAPPINGS: &[&Mapping] = &[$(&$chip::MAPPING),+];
+    };
+}
+
+tables![
+    esp32, esp32s2, esp32s3, esp32c2, esp32c3, esp32c5, esp32c6, esp32c61, esp32h2, esp32p4,
+];
 
 /// Returns the table of a chip; `None` when espseal does not know the chip well enough.
 #[must_use]
 pub fn chip(id: ChipId) -> Option<&'static Chip> {
     CHIPS.iter().copied().find(|chip| chip.id == id)
+}
+
+/// Returns how a chip maps flash; `None` for the chips that [`chip`] does not know.
+#[must_use]
+pub fn mapping(id: ChipId) -> Option<&'static Mapping> {
+    MAPPINGS.iter().copied().find(|mapping| mapping.chip == id)
 }
 
 /// The facts about a chip that image layout, boot and eFuse planning depend on.
@@ -32,14 +72,22 @@ pub struct Chip {
     pub id: ChipId,
     /// Where the ROM looks for the second-stage bootloader.
     pub bootloader_offset: FlashOffset,
-    /// Bytes in a page of the flash MMU: a secure-padded app ends on such a page.
-    pub mmu_page_size: u32,
-    /// Address ranges that map flash (instructions, then data).
-    pub mapped: [Range<u32>; 2],
-    /// Flash encryption schemes of the hardware.
-    pub flash_encryption: &'static [SchemeId],
+    /// Revision of chips that are sold, as major * 100 + minor: what a rehearsal assumes.
+    pub usual_revision: u16,
+    /// The revisions that the table describes.
+    pub revisions: Range<u16>,
+    /// How flash is mapped into memory.
+    pub mapping: &'static Mapping,
+    /// RAM that the bootloader copies segments to; a segment lies within one of the ranges.
+    pub ram: &'static [Range<u32>],
+    /// The flash encryption keys that eFuses can hold. The first one leaves room for secure boot.
+    pub flash_encryption: &'static [FlashEncryptionKey],
+    /// Bytes that an encrypted write to flash is aligned to, and a multiple of.
+    pub encryption_row: usize,
     /// Secure boot schemes of the ROM, with the chip revision that brought them.
     pub secure_boot: &'static [SecureBoot],
+    /// Curves of secure boot v2 with ECDSA.
+    pub curves: &'static [SupportedCurve],
     /// Secure boot v2 public-key digests that eFuses hold.
     pub digest_slots: u8,
     /// Secure boot v2 signature blocks that the ROM looks at.
@@ -50,6 +98,8 @@ pub struct Chip {
     pub hmac: HmacPeripheral,
     /// Where each eFuse field lies.
     pub efuse: &'static EfuseMap,
+    /// Which eFuses lock what, and which are burnt for release and by the bootloader.
+    pub locks: Locks,
 }
 
 impl Chip {
@@ -62,201 +112,71 @@ impl Chip {
     /// Whether a segment with this load address is mapped from flash, not copied to RAM.
     #[must_use]
     pub fn is_mapped(&self, load_addr: u32) -> bool {
-        self.mapped.iter().any(|range| range.contains(&load_addr))
+        self.mapping.is_mapped(load_addr)
     }
-}
 
-/// A flash encryption scheme.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SchemeId {
-    /// AES-256 with an address tweak, on the ESP32.
-    Esp32Aes,
-    /// XTS-AES-128 with a 256-bit key.
-    XtsAes128,
-    /// XTS-AES-256 with a 512-bit key in two eFuse blocks.
-    XtsAes256,
-}
-
-/// A secure boot scheme and the first chip revision whose ROM has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SecureBoot {
-    /// The scheme.
-    pub scheme: SecureBootScheme,
-    /// First chip revision, as major * 100 + minor.
-    pub from_revision: u16,
-}
-
-/// A secure boot scheme.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SecureBootScheme {
-    /// Version 1: symmetric key for the bootloader, ECDSA P-256 for the app.
-    V1,
-    /// Version 2 with RSA-3072-PSS.
-    V2Rsa,
-    /// Version 2 with ECDSA.
-    V2Ecdsa,
-}
-
-/// Whether the chip has an HMAC peripheral fed from eFuse key blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HmacPeripheral {
-    /// It has one.
-    Present,
-    /// It has none: a device key has to be kept in encrypted flash.
-    Absent,
-}
-
-/// Chip number of the image header (`chip_id`).
-#[doc(alias = "esp_chip_id_t")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum ChipId {
-    /// 0x0000.
-    Esp32,
-    /// 0x0002.
-    Esp32S2,
-    /// 0x0005.
-    Esp32C3,
-    /// 0x0009.
-    Esp32S3,
-    /// 0x000C.
-    Esp32C2,
-    /// 0x000D.
-    Esp32C6,
-    /// 0x0010.
-    Esp32H2,
-    /// 0x0012.
-    Esp32P4,
-    /// 0x0014.
-    Esp32C61,
-    /// 0x0017.
-    Esp32C5,
-    /// 0x0019.
-    Esp32H21,
-    /// 0x001C.
-    Esp32H4,
-    /// 0x0020.
-    Esp32S31,
-    /// A number that ESP-IDF has not assigned.
-    Unknown(u16),
-}
-
-/// Number, name as printed by ESP-IDF, and target name of each chip.
-const IDS: &[(u16, ChipId, &str, &str)] = &[
-    (0x0000, ChipId::Esp32, "ESP32", "esp32"),
-    (0x0002, ChipId::Esp32S2, "ESP32-S2", "esp32s2"),
-    (0x0005, ChipId::Esp32C3, "ESP32-C3", "esp32c3"),
-    (0x0009, ChipId::Esp32S3, "ESP32-S3", "esp32s3"),
-    (0x000C, ChipId::Esp32C2, "ESP32-C2", "esp32c2"),
-    (0x000D, ChipId::Esp32C6, "ESP32-C6", "esp32c6"),
-    (0x0010, ChipId::Esp32H2, "ESP32-H2", "esp32h2"),
-    (0x0012, ChipId::Esp32P4, "ESP32-P4", "esp32p4"),
-    (0x0014, ChipId::Esp32C61, "ESP32-C61", "esp32c61"),
-    (0x0017, ChipId::Esp32C5, "ESP32-C5", "esp32c5"),
-    (0x0019, ChipId::Esp32H21, "ESP32-H21", "esp32h21"),
-    (0x001C, ChipId::Esp32H4, "ESP32-H4", "esp32h4"),
-    (0x0020, ChipId::Esp32S31, "ESP32-S31", "esp32s31"),
-];
-
-impl ChipId {
-    /// Reads the number of the image header.
+    /// Whether the whole stretch is in one kind of RAM.
     #[must_use]
-    pub fn from_u16(number: u16) -> Self {
-        IDS.iter()
-            .find(|row| row.0 == number)
-            .map_or(Self::Unknown(number), |row| row.1)
+    pub fn is_loadable(&self, address: u32, length: u32) -> bool {
+        let Some(end) = address.checked_add(length) else {
+            return false;
+        };
+        self.ram
+            .iter()
+            .any(|range| range.contains(&address) && end <= range.end)
     }
 
-    /// Returns the number of the image header.
+    /// Bytes in a page of the flash MMU, unless an app is built for another size.
     #[must_use]
-    pub fn to_u16(self) -> u16 {
-        match self {
-            Self::Unknown(number) => number,
-            known => IDS
-                .iter()
-                .find(|row| row.1 == known)
-                .map_or(0xFFFF, |row| row.0),
-        }
+    pub const fn mmu_page_size(&self) -> u32 {
+        self.mapping.page_size
     }
 
-    /// Returns the name as ESP-IDF prints it; `None` for a number it has not assigned.
+    /// Whether eFuses can hold a key of this flash encryption scheme.
     #[must_use]
-    pub fn name(self) -> Option<&'static str> {
-        IDS.iter().find(|row| row.1 == self).map(|row| row.2)
+    pub fn encrypts_with(&self, scheme: SchemeId) -> bool {
+        self.flash_encryption.iter().any(|key| key.scheme == scheme)
     }
 
-    /// Returns the name of the build target, such as `esp32c3`.
+    /// Whether the ROM of this revision verifies with a secure boot scheme.
     #[must_use]
-    pub fn target(self) -> Option<&'static str> {
-        IDS.iter().find(|row| row.1 == self).map(|row| row.3)
+    pub fn boots_with(&self, scheme: SecureBootScheme, revision: u16) -> bool {
+        self.secure_boot
+            .iter()
+            .any(|boot| boot.scheme == scheme && boot.from_revision <= revision)
     }
 }
 
-impl fmt::Display for ChipId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.pad(name),
-            None => write!(f, "chip {:#06x}", self.to_u16()),
-        }
-    }
+/// How a chip maps flash into memory.
+#[derive(Debug)]
+pub struct Mapping {
+    /// The chip.
+    pub chip: ChipId,
+    /// Bytes in a page of the flash MMU: a secure-padded app ends on such a page.
+    pub page_size: u32,
+    /// Other page sizes that an app can be built for, in bytes; empty when the size is fixed.
+    ///
+    /// The app descriptor says which one the app is built for.
+    pub other_page_sizes: &'static [u32],
+    /// Address ranges that map flash: instructions, then data. They are the same on chips with one
+    /// address space for both.
+    pub ranges: [Range<u32>; 2],
 }
 
-impl FromStr for ChipId {
-    type Err = UnknownChip;
-
-    /// Reads a target name such as `esp32c3`, or a printed name such as `ESP32-C3`.
-    fn from_str(text: &str) -> Result<Self, UnknownChip> {
-        IDS.iter()
-            .find(|row| row.3 == text || row.2 == text)
-            .map(|row| row.1)
-            .ok_or(UnknownChip)
-    }
-}
-
-/// The text names no chip of the family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownChip;
-
-impl fmt::Display for UnknownChip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("unknown chip: expected one of")?;
-        for (index, row) in IDS.iter().enumerate() {
-            write!(f, "{} {}", if index == 0 { "" } else { "," }, row.3)?;
-        }
-        Ok(())
-    }
-}
-
-impl core::error::Error for UnknownChip {}
-
-#[cfg(test)]
-mod tests {
-    extern crate std;
-    use std::string::ToString as _;
-
-    use super::*;
-
-    #[test]
-    fn numbers_and_names_round_trip_and_unknown_numbers_are_kept() {
-        for number in 0..=0x40 {
-            assert_eq!(ChipId::from_u16(number).to_u16(), number);
-        }
-        for row in IDS {
-            assert_eq!(ChipId::from_u16(row.0), row.1);
-            assert_eq!(row.3.parse(), Ok(row.1));
-            assert_eq!(row.1.to_string().parse(), Ok(row.1));
-        }
-        assert_eq!(ChipId::from_u16(1), ChipId::Unknown(1));
-        assert_eq!(ChipId::Esp32C3.to_string(), "ESP32-C3");
-        assert_eq!("esp8266".parse::<ChipId>(), Err(UnknownChip));
+impl Mapping {
+    /// Whether a segment with this load address is mapped from flash, not copied to RAM.
+    #[must_use]
+    pub fn is_mapped(&self, load_addr: u32) -> bool {
+        self.ranges.iter().any(|range| range.contains(&load_addr))
     }
 
-    #[test]
-    fn every_table_is_found_under_its_own_number() {
-        for table in CHIPS {
-            assert!(core::ptr::eq(chip(table.id).unwrap(), *table));
-            assert_eq!(table.name(), table.id.to_string());
-        }
-        assert!(chip(ChipId::Unknown(1)).is_none());
+    /// Bytes in the MMU pages that an app is built for: what its descriptor says where the size can
+    /// be chosen.
+    #[must_use]
+    pub fn page_size_of(&self, descriptor: Option<&AppDescriptor>) -> u32 {
+        descriptor
+            .and_then(AppDescriptor::mmu_page_size)
+            .filter(|size| self.other_page_sizes.contains(size))
+            .unwrap_or(self.page_size)
     }
 }

@@ -1,28 +1,26 @@
-//! Where eFuse fields lie, one table for each chip.
+//! Where eFuse fields lie, and what protects them: the types of the tables in [`crate::chip`].
 //!
-//! A field is a run of bits in a block; a block is read as little-endian 32-bit words. Only fields
-//! that secure boot, flash encryption, debug and download locks, keys, versions and identity need
-//! are listed. To add a chip, add its file and its two lines here.
+//! A field is a run of bits in a block; a block is read as little-endian 32-bit words.
 //!
-//! Source: ESP-IDF `components/efuse/<chip>/esp_efuse_table.csv`, `esp_efuse_chip.h`.
-
-use core::fmt;
+//! Source: ESP-IDF `components/efuse/<chip>/esp_efuse_table.csv`, `esp_efuse_chip.h`,
+//! `components/soc/<chip>/register/soc/efuse_reg.h`.
 
 use crate::chip::SecureBootScheme;
 
-mod esp32;
-mod esp32c3;
+pub(crate) mod layout;
+mod purpose;
 
-pub use esp32::MAP as ESP32;
-pub use esp32c3::MAP as ESP32C3;
+pub use purpose::{ByteOrder, KeyPurpose};
 
 /// The eFuses of a chip.
 #[derive(Debug)]
 pub struct EfuseMap {
     /// The blocks, in order of their numbers.
     pub blocks: &'static [Block],
-    /// Every listed field, in order of block and bit.
+    /// Every field by its name in `espefuse`, in order of block and bit.
     pub fields: &'static [Field],
+    /// Calibration values that Espressif burns and `espefuse` does not list, in the same order.
+    pub calibration: &'static [Field],
     /// Bit n set: what has [`Field::write_protect`] n cannot be burnt any more.
     pub wr_dis: Field,
     /// Bit n set: what has [`Field::read_protect`] n cannot be read by software any more.
@@ -35,22 +33,52 @@ pub struct EfuseMap {
     pub mac: Field,
     /// The blocks that hold keys.
     pub keys: &'static [KeyBlock],
+    /// What keys can be for, with the number that stands for it in a purpose field. Chips without
+    /// such fields number from 0.
+    pub purposes: &'static [(u8, KeyPurpose)],
     /// What turns secure boot on, for each scheme.
     pub secure_boot_enable: &'static [(SecureBootScheme, Field)],
     /// What revokes each secure-boot digest; empty when the chip cannot.
     pub key_revoke: &'static [Field],
+    /// What makes the ROM revoke a digest as soon as verification with it fails.
+    pub aggressive_revoke: Option<Field>,
+    /// What makes the ROM take SHA-384, for ECDSA P-384.
+    pub secure_boot_sha384: Option<Field>,
     /// Parts of the chip revision's major number, lowest bit first. The ESP32 takes bit 2 from a
     /// register that is no eFuse.
     pub wafer_version_major: &'static [Field],
     /// Parts of the chip revision's minor number, lowest bits first.
     pub wafer_version_minor: &'static [Field],
+    /// How the eFuse controller shows the blocks.
+    pub registers: Registers,
 }
 
 impl EfuseMap {
-    /// Looks up a field by the name that ESP-IDF and `espefuse` give it.
+    /// Looks up a field by the name that `espefuse` gives it.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&'static Field> {
-        self.fields.iter().find(|field| field.name == name)
+        self.fields
+            .iter()
+            .chain(self.calibration)
+            .find(|field| field.name == name)
+    }
+
+    /// Reads the number in a purpose field.
+    #[must_use]
+    pub fn purpose(&self, number: u8) -> KeyPurpose {
+        self.purposes
+            .iter()
+            .find(|row| row.0 == number)
+            .map_or(KeyPurpose::Unknown(number), |row| row.1)
+    }
+
+    /// Returns the number that stands for a purpose on this chip; `None` when it has none.
+    #[must_use]
+    pub fn purpose_number(&self, purpose: KeyPurpose) -> Option<u8> {
+        self.purposes
+            .iter()
+            .find(|row| row.1 == purpose)
+            .map(|row| row.0)
     }
 }
 
@@ -63,6 +91,10 @@ pub struct Block {
     pub words: u8,
     /// How it is stored.
     pub coding: Coding,
+    /// Bit of `WR_DIS` that write-protects the whole block. Block 0 has none: its fields have.
+    pub write_protect: Option<u8>,
+    /// Bits of `RD_DIS`, each of which hides an equal part of the block, lowest part first.
+    pub read_protect: &'static [u8],
 }
 
 /// How a block is stored, and so how it may be burnt.
@@ -140,12 +172,14 @@ pub struct KeyBlock {
     pub key: Field,
     /// What it is used for.
     pub role: KeyRole,
+    /// Purposes that the hardware gets wrong in this block.
+    pub refuses: &'static [KeyPurpose],
 }
 
 /// What a key block is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyRole {
-    /// What this field says, a [`KeyPurpose`].
+    /// What this field says: a number of [`EfuseMap::purposes`].
     Purpose(Field),
     /// Flash encryption, always.
     FlashEncryption,
@@ -153,160 +187,27 @@ pub enum KeyRole {
     SecureBoot,
     /// Nothing in hardware.
     User,
+    /// Flash encryption with the whole block when the field is set. Otherwise flash encryption with
+    /// the low half, and the first half of a secure-boot digest in the high half.
+    Shared {
+        /// The field.
+        whole: Field,
+    },
 }
 
-/// What a key block is used for, as `KEY_PURPOSE_n` says.
-#[doc(alias = "esp_efuse_purpose_t")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum KeyPurpose {
-    /// 0: software.
-    User,
-    /// 1: reserved; ECDSA on some chips.
-    Reserved,
-    /// 2: first half of an XTS-AES-256 key.
-    XtsAes256Key1,
-    /// 3: second half of an XTS-AES-256 key.
-    XtsAes256Key2,
-    /// 4: XTS-AES-128 key.
-    XtsAes128Key,
-    /// 5: HMAC, for JTAG and digital signature.
-    HmacDownAll,
-    /// 6: HMAC, to re-enable JTAG.
-    HmacDownJtag,
-    /// 7: HMAC, for the digital signature peripheral.
-    HmacDownDigitalSignature,
-    /// 8: HMAC, for software.
-    HmacUp,
-    /// 9: digest of the first secure-boot key.
-    SecureBootDigest0,
-    /// 10: digest of the second.
-    SecureBootDigest1,
-    /// 11: digest of the third.
-    SecureBootDigest2,
-    /// A value that this version does not know.
-    Unknown(u8),
-}
-
-/// Value and `espefuse` name of each purpose.
-const PURPOSES: [(KeyPurpose, &str); 12] = [
-    (KeyPurpose::User, "USER"),
-    (KeyPurpose::Reserved, "RESERVED"),
-    (KeyPurpose::XtsAes256Key1, "XTS_AES_256_KEY_1"),
-    (KeyPurpose::XtsAes256Key2, "XTS_AES_256_KEY_2"),
-    (KeyPurpose::XtsAes128Key, "XTS_AES_128_KEY"),
-    (KeyPurpose::HmacDownAll, "HMAC_DOWN_ALL"),
-    (KeyPurpose::HmacDownJtag, "HMAC_DOWN_JTAG"),
-    (
-        KeyPurpose::HmacDownDigitalSignature,
-        "HMAC_DOWN_DIGITAL_SIGNATURE",
-    ),
-    (KeyPurpose::HmacUp, "HMAC_UP"),
-    (KeyPurpose::SecureBootDigest0, "SECURE_BOOT_DIGEST0"),
-    (KeyPurpose::SecureBootDigest1, "SECURE_BOOT_DIGEST1"),
-    (KeyPurpose::SecureBootDigest2, "SECURE_BOOT_DIGEST2"),
-];
-
-impl KeyPurpose {
-    /// Reads the stored value.
-    #[must_use]
-    pub fn from_u8(value: u8) -> Self {
-        PURPOSES
-            .get(usize::from(value))
-            .map_or(Self::Unknown(value), |row| row.0)
-    }
-
-    /// Returns the stored value.
-    #[must_use]
-    pub fn to_u8(self) -> u8 {
-        match self {
-            Self::Unknown(value) => value,
-            known => (0..)
-                .zip(PURPOSES)
-                .find(|(_, row)| row.0 == known)
-                .map_or(0, |(value, _)| value),
-        }
-    }
-
-    /// Returns the name that `espefuse` uses.
-    #[must_use]
-    pub fn name(self) -> Option<&'static str> {
-        PURPOSES.iter().find(|row| row.0 == self).map(|row| row.1)
-    }
-
-    /// Looks up a name that `espefuse` uses.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        PURPOSES.iter().find(|row| row.1 == name).map(|row| row.0)
-    }
-
-    /// Returns the secure-boot digest slot, 0 to 2, that a block of this purpose holds.
-    #[must_use]
-    pub const fn digest_slot(self) -> Option<usize> {
-        match self {
-            Self::SecureBootDigest0 => Some(0),
-            Self::SecureBootDigest1 => Some(1),
-            Self::SecureBootDigest2 => Some(2),
-            _ => None,
-        }
-    }
-
-    /// Returns how `espefuse` burns a key file of this purpose.
-    #[must_use]
-    pub const fn byte_order(self) -> ByteOrder {
-        match self {
-            Self::XtsAes128Key | Self::XtsAes256Key1 | Self::XtsAes256Key2 => ByteOrder::Reversed,
-            _ => ByteOrder::AsGiven,
-        }
-    }
-}
-
-impl fmt::Display for KeyPurpose {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.pad(name),
-            None => write!(f, "purpose {}", self.to_u8()),
-        }
-    }
-}
-
-/// Order in which a key file's bytes stand in its block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ByteOrder {
-    /// The first byte of the file is the first of the block.
-    AsGiven,
-    /// The first byte of the file is the last of the block.
-    Reversed,
-}
-
-/// A field that can be burnt for good and always read.
-const fn field(name: &'static str, block: u8, bit: u16, width: u16, write_protect: u8) -> Field {
-    Field {
-        name,
-        block,
-        bit,
-        width,
-        write_protect: Some(write_protect),
-        read_protect: None,
-    }
-}
-
-impl Field {
-    /// The same field with a bit of `RD_DIS`.
-    const fn read_protected_by(self, bit: u8) -> Self {
-        Self {
-            read_protect: Some(bit),
-            ..self
-        }
-    }
-
-    /// The same field with nothing that write-protects it.
-    const fn never_write_protected(self) -> Self {
-        Self {
-            write_protect: None,
-            ..self
-        }
-    }
+/// How the eFuse controller shows the blocks.
+#[derive(Debug)]
+pub struct Registers {
+    /// Offset of each block's first read register.
+    pub blocks: &'static [usize],
+    /// Bytes in the register space: the length of the file of `espefuse --virt`.
+    pub space: usize,
+    /// Registers that `espefuse` sets before it burns, and the values.
+    pub controller: &'static [(usize, u32)],
+    /// Register of the Reed-Solomon check values of the last burn.
+    pub check: Option<usize>,
+    /// Bytes in the file of Espressif's emulator: the blocks one after the other, padded with zeros.
+    pub emulator_size: usize,
 }
 
 #[cfg(test)]

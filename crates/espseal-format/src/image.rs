@@ -18,15 +18,20 @@ use core::mem::offset_of;
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::chip::{Chip, ChipId};
+use crate::chip::{ChipId, Mapping};
 use crate::units::Digest;
 
 mod error;
+mod flash_mode;
+mod memory;
 mod padding;
 mod walk;
 
 pub use error::{ImageError, MappingError, PaddingError};
+pub use flash_mode::{FlashFrequency, FlashMode};
+pub use memory::{Memory, memories};
 pub use padding::{app_padding, pad_to_sector, secure_pad_v2, set_flash_size};
+pub use walk::measure;
 
 /// First byte of every image.
 pub const MAGIC: u8 = 0xE9;
@@ -65,14 +70,14 @@ pub struct ImageLayout {
 
 impl ImageLayout {
     /// Checks what the bootloader checks before it maps segments: flash and address lie at the
-    /// same place within an MMU page.
+    /// same place within an MMU page, whose size [`Mapping::page_size_of`] tells.
     ///
     /// # Errors
     /// [`MappingError`] for the first segment that does not.
-    pub fn check_mapping(&self, chip: &Chip) -> Result<(), MappingError> {
-        let within_page = |value: u32| value.checked_rem(chip.mmu_page_size).unwrap_or(0);
+    pub fn check_mapping(&self, mapping: &Mapping, page_size: u32) -> Result<(), MappingError> {
+        let within_page = |value: u32| value.checked_rem(page_size).unwrap_or(0);
         let misplaced = |segment: &&Segment| {
-            chip.is_mapped(segment.load_addr)
+            mapping.is_mapped(segment.load_addr)
                 && within_page(segment.data_offset) != within_page(segment.load_addr)
         };
         match self.segments.iter().find(misplaced) {
@@ -80,9 +85,50 @@ impl ImageLayout {
             Some(segment) => Err(MappingError {
                 load_addr: segment.load_addr,
                 data_offset: segment.data_offset,
-                page_size: chip.mmu_page_size,
+                page_size,
             }),
         }
+    }
+}
+
+/// An image whose structure holds, with what was found where checksum and hash belong.
+///
+/// For showing an image that a device would refuse; whoever acts on an image takes
+/// [`ImageLayout::walk`], which refuses it too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// Where the parts lie.
+    pub layout: ImageLayout,
+    /// The XOR checksum.
+    pub checksum: Compared<u8>,
+    /// The appended SHA-256, if the header announces one.
+    pub hash: Option<Compared<Digest>>,
+}
+
+impl Survey {
+    /// Whether checksum and appended hash are what they should be.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.checksum.holds() && self.hash.is_none_or(|hash| hash.holds())
+    }
+}
+
+/// A stored value and what it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compared<T> {
+    /// Where it is stored.
+    pub offset: u32,
+    /// What is stored.
+    pub stored: T,
+    /// What the image gives.
+    pub computed: T,
+}
+
+impl<T: PartialEq> Compared<T> {
+    /// Whether the two are equal.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.stored == self.computed
     }
 }
 
@@ -167,6 +213,18 @@ impl ImageHeader {
     #[must_use]
     pub const fn flash_size(&self) -> FlashSize {
         FlashSize::from_nibble(self.spi_speed_size >> 4)
+    }
+
+    /// Returns how the flash is read.
+    #[must_use]
+    pub const fn flash_mode(&self) -> FlashMode {
+        FlashMode::from_u8(self.spi_mode)
+    }
+
+    /// Returns how fast the flash is read; what that means depends on the chip.
+    #[must_use]
+    pub const fn flash_frequency(&self) -> FlashFrequency {
+        FlashFrequency::from_nibble(self.spi_speed_size & 0x0F)
     }
 
     /// Whether a SHA-256 follows the checksum.

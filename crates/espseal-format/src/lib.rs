@@ -7,6 +7,7 @@
 
 pub mod app_desc;
 pub mod body;
+pub mod bootloader_desc;
 pub mod cbor;
 pub mod chip;
 pub mod cohort;
@@ -17,11 +18,13 @@ pub mod enc_img;
 pub mod image;
 pub mod journal;
 pub mod metadata;
+pub mod nvs;
 pub mod otadata;
 pub mod partition_table;
 pub mod read;
 pub mod report;
 pub mod repository;
+pub mod sdc;
 pub mod secure_boot_v1;
 pub mod sha256;
 pub mod signature_block;

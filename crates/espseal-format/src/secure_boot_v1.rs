@@ -21,6 +21,8 @@ pub const APP_SIGNATURE_LEN: usize = 68;
 pub const BOOTLOADER_DIGEST_LEN: usize = 192;
 /// Bytes of the IV.
 pub const IV_LEN: usize = 128;
+/// A tail of up to this many bytes after the last 128 is the image's SHA-256.
+const HASH_LEN: usize = 32;
 /// Where the ESP32's bootloader starts in flash, and in a file that starts with its digest.
 pub const BOOTLOADER_OFFSET: usize = 0x1000;
 
@@ -96,6 +98,20 @@ impl BootloaderDigest {
     pub fn encode(&self) -> [u8; BOOTLOADER_DIGEST_LEN] {
         zerocopy::transmute!(*self)
     }
+}
+
+/// Returns how many bytes of a bootloader are digested, in whole blocks of 128.
+///
+/// ESP-IDF takes the SHA-256 at the image's end off the length, then rounds up: a tail of up to 32
+/// bytes is left out, a longer one is filled with 0xFF. espsecure flashes exactly these bytes.
+///
+/// Source: ESP-IDF `bootloader_support/src/secure_boot_v1/secure_boot.c`; observed with espsecure
+/// 5.6.0.
+#[must_use]
+pub const fn digested_len(bootloader_len: usize) -> usize {
+    bootloader_len
+        .saturating_sub(HASH_LEN)
+        .next_multiple_of(IV_LEN)
 }
 
 const _: () = {

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use espseal_format::chip::{self, ChipId};
+use espseal_format::signature_block::SignatureScheme;
 use espseal_format::units::{ChannelName, Digest, Product};
 use rand_core::Rng as _;
 
@@ -20,7 +21,7 @@ use crate::metadata_signing::{RoleSetup, SigningError, first_root, sign_root};
 use crate::observer::Observer;
 use crate::project::{PROJECT_FILE, Project, ProjectError};
 use crate::release_log::{LogError, ReleaseLog};
-use crate::rsa_signer::SecureBootKey;
+use crate::secure_boot_key::{ImageSigner as _, SecureBootKey};
 
 /// A 4 MB table with two app slots and the journal of the agent.
 const PARTITIONS: &str = "\
@@ -151,6 +152,18 @@ fn build(
     Ok(Project::open(folder)?)
 }
 
+/// Reads a key of the scheme that the agent verifies.
+fn existing_key(path: &Path) -> Result<SecureBootKey, KeyError> {
+    let key = SecureBootKey::load(path)?;
+    match key.public_key().scheme() {
+        SignatureScheme::Rsa3072 => Ok(key),
+        SignatureScheme::Ecdsa(_) => Err(KeyError::WrongKind {
+            path: path.into(),
+            expected: "an RSA-3072 private key, the only scheme that espseal's agent verifies",
+        }),
+    }
+}
+
 /// Makes every file of the project.
 fn fill(folder: &Path, new: &NewProject, time: u64) -> Result<(), CreationError> {
     for (name, secrecy) in [
@@ -169,10 +182,13 @@ fn fill(folder: &Path, new: &NewProject, time: u64) -> Result<(), CreationError>
     let digest = match &new.secure_boot {
         SecureBootSource::None => None,
         SecureBootSource::NewKey => {
-            let key = SecureBootKey::create(&folder.join("keys/secure-boot.pem"))?;
+            let key = SecureBootKey::create(
+                &folder.join("keys/secure-boot.pem"),
+                SignatureScheme::Rsa3072,
+            )?;
             Some(key.digest())
         }
-        SecureBootSource::ExistingKey(path) => Some(SecureBootKey::load(path)?.digest()),
+        SecureBootSource::ExistingKey(path) => Some(existing_key(path)?.digest()),
     };
     for id in &new.chips {
         public(&table_name(*id), PARTITIONS.as_bytes())?;

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use espseal_crypto::secure_boot::verify_rsa;
+use espseal_crypto::secure_boot::verify_block;
 use espseal_format::app_desc::{self, AppDescError, AppDescriptor};
 use espseal_format::chip::ChipId;
 use espseal_format::image::{ImageError, ImageLayout, MappingError, PaddingError, app_padding};
 use espseal_format::read::PastEnd;
-use espseal_format::signature_block::SignatureSector;
+use espseal_format::signature_block::{ImageDigests, SignatureSector};
 use espseal_format::units::{Digest, SECTOR_SIZE, SecurityVersion};
 
 use crate::blame::Blame;
@@ -91,12 +91,14 @@ pub fn check_image(
         });
     }
     let keys = check_signature(&path, &bytes, &layout, fleet)?;
-    app_padding(&layout, fleet.chip.mmu_page_size).map_err(|cause| ImageRefused::Padding {
+    let descriptor = read_descriptor(&path, &bytes)?;
+    let page_size = fleet.chip.mapping.page_size_of(Some(&descriptor));
+    app_padding(&layout, page_size).map_err(|cause| ImageRefused::Padding {
         path: path(),
         cause,
     })?;
     layout
-        .check_mapping(fleet.chip)
+        .check_mapping(fleet.chip.mapping, page_size)
         .map_err(|cause| ImageRefused::Mapping {
             path: path(),
             cause,
@@ -109,7 +111,6 @@ pub fn check_image(
             slot,
         });
     }
-    let descriptor = read_descriptor(&path, &bytes)?;
     let found = descriptor.secure_version();
     if found.get() > u32::from(fleet.secure_version_bits) {
         return Err(ImageRefused::SecureVersionTooHigh {
@@ -152,11 +153,11 @@ fn check_signature(
         found: bytes.len(),
         expected,
     })?;
-    let image = Digest::of(content);
+    let image = ImageDigests::of(content);
     let sector = SignatureSector::parse(sector);
     let mut keys = Vec::new();
-    for (place, block) in sector.rsa_blocks() {
-        let key = verify_rsa(block, &image).map_err(|_| ImageRefused::Signature {
+    for (place, block) in sector.blocks() {
+        let key = verify_block(&block, &image).map_err(|_| ImageRefused::Signature {
             path: path(),
             place,
         })?;
@@ -238,7 +239,7 @@ pub enum ImageRefused {
     },
     /// There is no signature.
     #[error(
-        "{} has no secure boot v2 RSA signature; expected a signature sector after the image: \
+        "{} has no secure boot v2 signature; expected a signature sector after the image: \
          `espseal sign` makes one",
         path.display()
     )]

@@ -1,18 +1,22 @@
-//! Signs app and bootloader images for secure boot v2.
+//! Signs app and bootloader images for secure boot v2, with one to three keys.
+//!
+//! A chip boots an image when one of its signatures is by a key that is burnt and not revoked: a
+//! second signature carries a fleet from one key to the next.
 
 use std::path::{Path, PathBuf};
 
-use espseal_crypto::secure_boot::{RsaPssSigner, build_block};
-use espseal_format::chip::{self, ChipId};
+use espseal_format::app_desc::{self, AppDescriptor};
+use espseal_format::chip::{self, Chip, ChipId, SecureBootScheme};
 use espseal_format::image::{
     ImageError, ImageLayout, PaddingError, app_padding, pad_to_sector, secure_pad_v2,
 };
 use espseal_format::read::PastEnd;
-use espseal_format::signature_block::{SignatureBlock, SignatureSector};
-use espseal_format::units::Digest;
+use espseal_format::signature_block::SignatureScheme;
+use espseal_format::units::{Digest, SECTOR_SIZE};
 
 use crate::blame::Blame;
-use crate::keys::KeyError;
+use crate::data_signing::{DataError, DataToSign, Padding, SignedData};
+use crate::secure_boot_key::ImageSigner;
 
 /// What kind of image is signed: the two are padded differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +34,8 @@ pub struct SignedImage {
     pub bytes: Vec<u8>,
     /// Chip it is built for.
     pub chip: ChipId,
-    /// Digest of the key, as burnt in eFuse.
-    pub key: Digest,
+    /// Digests of the keys that signed it, as burnt in eFuse.
+    pub keys: Vec<Digest>,
     /// Bytes of padding that were added before signing.
     pub padding: usize,
 }
@@ -39,22 +43,15 @@ pub struct SignedImage {
 /// Pads and signs an image.
 ///
 /// # Errors
-/// [`SignError`] when the bytes are no unsigned image or the key does not sign.
-pub fn sign_image<S: RsaPssSigner<Error = KeyError>>(
+/// [`SignError`] when the bytes are no unsigned image, the chip does not verify such signatures, or
+/// a key does not sign.
+pub fn sign_image(
     path: &Path,
     image: &[u8],
     kind: ImageKind,
-    key: &S,
+    keys: &[&dyn ImageSigner],
 ) -> Result<SignedImage, SignError> {
-    let layout = ImageLayout::parse(image).map_err(|cause| SignError::Image {
-        path: path.into(),
-        cause,
-    })?;
-    let id = layout.header.chip();
-    let chip = chip::chip(id).ok_or_else(|| SignError::UnknownChip {
-        path: path.into(),
-        found: id,
-    })?;
+    let (layout, chip) = parse(path, image)?;
     let end = layout.image_len as usize;
     let rest = image.get(end..).unwrap_or_default();
     if rest.iter().any(|byte| *byte != 0xFF) {
@@ -68,11 +65,16 @@ pub fn sign_image<S: RsaPssSigner<Error = KeyError>>(
         path: path.into(),
         cause,
     };
-    let room = (chip.mmu_page_size as usize).saturating_mul(2);
+    let descriptor = image
+        .get(app_desc::OFFSET as usize..)
+        .and_then(<[u8]>::first_chunk)
+        .and_then(|bytes| AppDescriptor::parse(bytes).ok());
+    let page_size = chip.mapping.page_size_of(descriptor.as_ref());
+    let room = (page_size as usize).saturating_mul(2);
     let mut bytes = image.get(..end).unwrap_or_default().to_vec();
     bytes.resize(end.saturating_add(room), 0);
     let length = match kind {
-        ImageKind::App => secure_pad_v2(&mut bytes, &layout, chip.mmu_page_size).map_err(failed)?,
+        ImageKind::App => secure_pad_v2(&mut bytes, &layout, page_size).map_err(failed)?,
         ImageKind::Bootloader => pad_to_sector(&mut bytes, end).map_err(failed)?,
     };
     bytes.truncate(length);
@@ -81,20 +83,105 @@ pub fn sign_image<S: RsaPssSigner<Error = KeyError>>(
             path: path.into(),
             cause,
         })?;
-        app_padding(&padded, chip.mmu_page_size).map_err(failed)?;
+        app_padding(&padded, page_size).map_err(failed)?;
     }
-    let public = key.public_key();
-    let signature = key.sign(&bytes)?;
-    let block =
-        build_block(&public, &Digest::of(&bytes), &signature).map_err(|_| KeyError::Signing)?;
-    let digest = block.key_digest();
-    let sector = SignatureSector::encode([Some(SignatureBlock::Rsa(&block)), None, None]);
-    bytes.extend_from_slice(&sector);
+    let data = DataToSign::unsigned(bytes, Padding::None);
+    add_signatures(path, data, chip, keys, length.saturating_sub(end))
+}
+
+/// Adds signatures to a signed image: the way from one key to the next.
+///
+/// # Errors
+/// [`SignError`] when a signature that is there does not verify, a key has signed already, the chip
+/// does not verify such signatures or that many, or a key does not sign.
+pub fn append_signatures(
+    path: &Path,
+    image: &[u8],
+    keys: &[&dyn ImageSigner],
+) -> Result<SignedImage, SignError> {
+    let (layout, chip) = parse(path, image)?;
+    let expected = (layout.signed_len as usize).saturating_add(SECTOR_SIZE);
+    let unsound = || SignError::Unsound { path: path.into() };
+    if image.len() != expected {
+        return Err(unsound());
+    }
+    let signed = SignedData::parse(image, Padding::ToSector).map_err(|_| unsound())?;
+    let mut present = Vec::new();
+    for (_, place) in signed.blocks() {
+        place.verified.map_err(|_| unsound())?;
+        present.push(place.key);
+    }
+    let added = keys.iter().map(|key| key.public_key().digest());
+    if let Some(key) = added.into_iter().find(|key| present.contains(key)) {
+        return Err(SignError::SameKey {
+            path: path.into(),
+            key,
+        });
+    }
+    let data = DataToSign::signed(image.to_vec(), Padding::ToSector);
+    if data.signatures() == 0 || data.signatures() != present.len() {
+        return Err(unsound());
+    }
+    let mut image = add_signatures(path, data, chip, keys, 0)?;
+    present.append(&mut image.keys);
+    image.keys = present;
+    Ok(image)
+}
+
+/// Reads an image and finds the table of its chip.
+fn parse(path: &Path, image: &[u8]) -> Result<(ImageLayout, &'static Chip), SignError> {
+    let layout = ImageLayout::parse(image).map_err(|cause| SignError::Image {
+        path: path.into(),
+        cause,
+    })?;
+    let id = layout.header.chip();
+    let chip = chip::chip(id).ok_or_else(|| SignError::UnknownChip {
+        path: path.into(),
+        found: id,
+    })?;
+    Ok((layout, chip))
+}
+
+fn add_signatures(
+    path: &Path,
+    mut data: DataToSign,
+    chip: &Chip,
+    keys: &[&dyn ImageSigner],
+    padding: usize,
+) -> Result<SignedImage, SignError> {
+    for key in keys {
+        let scheme = key.public_key().scheme();
+        let has = |wanted| chip.secure_boot.iter().any(|boot| boot.scheme == wanted);
+        let is_supported = match scheme {
+            SignatureScheme::Rsa3072 => has(SecureBootScheme::V2Rsa),
+            SignatureScheme::Ecdsa(curve) => {
+                has(SecureBootScheme::V2Ecdsa)
+                    && chip.curves.iter().any(|supported| supported.curve == curve)
+            }
+        };
+        if !is_supported {
+            return Err(SignError::Scheme {
+                path: path.into(),
+                chip: chip.id,
+                scheme,
+            });
+        }
+    }
+    let wanted = data.signatures().saturating_add(keys.len());
+    if wanted > usize::from(chip.signature_blocks) {
+        return Err(SignError::TooMany {
+            path: path.into(),
+            chip: chip.id,
+            found: wanted,
+            limit: chip.signature_blocks,
+        });
+    }
+    data.sign(keys)?;
     Ok(SignedImage {
-        bytes,
-        chip: id,
-        key: digest,
-        padding: length.saturating_sub(end),
+        bytes: data.encode(),
+        chip: chip.id,
+        keys: keys.iter().map(|key| key.public_key().digest()).collect(),
+        padding,
     })
 }
 
@@ -143,9 +230,56 @@ pub enum SignError {
         /// What is wrong.
         cause: PaddingError,
     },
-    /// The key does not sign.
+    /// The chip does not verify such signatures.
+    #[error(
+        "{} is built for {chip}, whose secure boot v2 does not verify {scheme}; sign with a key of \
+         another scheme",
+        path.display()
+    )]
+    Scheme {
+        /// The file.
+        path: PathBuf,
+        /// Its chip.
+        chip: ChipId,
+        /// Scheme of the key.
+        scheme: SignatureScheme,
+    },
+    /// The chip looks at fewer signatures.
+    #[error(
+        "{} would have {found} signatures; {chip} looks at the first {limit} only: use fewer keys",
+        path.display()
+    )]
+    TooMany {
+        /// The file.
+        path: PathBuf,
+        /// Its chip.
+        chip: ChipId,
+        /// Signatures that were asked for.
+        found: usize,
+        /// Signatures that the chip looks at.
+        limit: u8,
+    },
+    /// What is to get another signature is not signed soundly.
+    #[error(
+        "{} has no signature sector whose signatures all verify; expected a signed image: sign the \
+         unsigned one with all keys instead",
+        path.display()
+    )]
+    Unsound {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A key has signed already.
+    #[error("{} is signed with key {key} already; add another key", path.display())]
+    SameKey {
+        /// The file.
+        path: PathBuf,
+        /// Digest of the key.
+        key: Digest,
+    },
+    /// A key does not sign.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Data(#[from] DataError),
 }
 
 impl SignError {
@@ -153,7 +287,7 @@ impl SignError {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Key(error) => error.blame(),
+            Self::Data(error) => error.blame(),
             _ => Blame::Refused,
         }
     }

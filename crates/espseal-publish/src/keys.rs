@@ -16,7 +16,7 @@ use crate::blame::Blame;
 use crate::files::{self, FileError, Secrecy};
 
 /// Largest key file: an RSA-4096 key in PEM has 3.3 KB.
-const LARGEST_KEY: u64 = 16 << 10;
+pub(crate) const LARGEST_KEY: u64 = 16 << 10;
 
 /// Signs metadata with ES256 (RFC 9053: ECDSA, P-256, SHA-256, `r || s`).
 pub trait RoleSigner {
@@ -139,6 +139,38 @@ pub enum KeyError {
         /// What belongs there.
         expected: &'static str,
     },
+    /// There is no key in the file.
+    #[error(
+        "{} has no key between BEGIN and END lines; expected {expected}",
+        path.display()
+    )]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// What belongs there.
+        expected: &'static str,
+    },
+    /// The key is encrypted with a password.
+    #[error(
+        "{} is encrypted with a password; expected a plain key: `openssl pkey -in {} -out plain.pem`",
+        path.display(), path.display()
+    )]
+    Encrypted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The numbers of the key do not fit each other.
+    #[error(
+        "{} holds a damaged key, or one whose curve has no name; restore it from its backup",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Secure boot v1 knows one kind of key.
+    #[error("secure boot v1 signs with ECDSA P-256 only; choose such a key")]
+    NotP256,
     /// The random number generator or the key generation failed.
     #[error("no key could be made; the system's random number generator does not work")]
     Generation,
@@ -165,7 +197,12 @@ impl KeyError {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Pem { .. } | Self::WrongKind { .. } => Blame::Usage,
+            Self::Pem { .. }
+            | Self::WrongKind { .. }
+            | Self::NoKey { .. }
+            | Self::Encrypted { .. }
+            | Self::Damaged { .. }
+            | Self::NotP256 => Blame::Usage,
             Self::File(FileError::Exposed { .. } | FileError::Empty { .. }) => Blame::Usage,
             Self::Generation | Self::Signing | Self::File(_) => Blame::Io,
         }

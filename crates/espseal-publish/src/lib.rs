@@ -8,9 +8,13 @@
 //! [`idf_recipient`], [`metadata_signing`] and [`repository`]; [`release`] leads it.
 
 pub mod admission;
+pub mod app_signature;
 pub mod authority;
 pub mod blame;
+pub mod bootloader_digest;
 pub mod creation;
+pub mod data_signing;
+pub mod debug_certificate;
 pub mod development_ca;
 pub mod enrolment;
 pub mod epochs;
@@ -28,6 +32,6 @@ pub mod release_log;
 pub mod repository;
 pub mod rollout;
 pub mod root_renewal;
-pub mod rsa_signer;
 pub mod seal;
+pub mod secure_boot_key;
 pub mod toml_error;

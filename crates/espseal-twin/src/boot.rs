@@ -17,6 +17,7 @@ use espseal_format::units::FlashOffset;
 
 pub(crate) use image::{Checks, Part, Refusal, verify_app};
 pub use log::{Level, Line, Log};
+pub(crate) use otadata::ABORTED;
 pub(crate) use otadata::{INVALID, NEW, PENDING_VERIFY, VALID};
 pub(crate) use otadata::{RawEntry, active, read as read_otadata, write as write_otadata};
 pub use rom::RomRefusal;

@@ -1,25 +1,33 @@
 //! eFuses: bits that can be burnt and never unburnt, and what they mean for a device.
 //!
 //! The state is what the silicon holds. Software sees it through [`Efuses::read`] and
-//! [`Efuses::read_block`], where a read-protected block is all zeros; flash encryption and the ROM see
-//! the real keys. Fields come from `espseal_format::efuse`, the rest from [`crate::chip`].
+//! [`Efuses::read_block`], where what is read-protected is zero; flash encryption and the ROM see the
+//! real keys. Fields and blocks come from `espseal_format::chip`.
 //!
-//! Source: the eFuse chapters of the technical reference manuals, and `espefuse --virt` observed as
-//! a black box.
+//! Source: the eFuse chapters of the technical reference manuals, ESP-IDF `components/efuse`, and
+//! `espefuse --virt` observed as a black box.
 
+mod coding;
 pub mod emulator;
+mod error;
+pub mod espefuse_rules;
+mod key;
 mod meaning;
 mod reed_solomon;
+mod shipped;
 pub mod virt;
 
 use core::fmt;
 
-use espseal_format::chip::ChipId;
-use espseal_format::efuse::{Coding, EfuseMap, Field, KeyBlock, KeyPurpose, KeyRole};
+use espseal_format::chip::{Chip, ChipId, chip};
+use espseal_format::efuse::{Block, Coding, EfuseMap, Field, KeyBlock};
 
-pub use meaning::{DownloadMode, FlashEncryption, Jtag, Mac};
+pub use coding::CodingScheme;
+pub use error::EfuseError;
+pub use key::{KeyProtection, KeyToBurn, KeyUse};
+pub use meaning::{DownloadMode, FlashEncryption, Jtag};
+pub use shipped::Mac;
 
-use crate::chip::{ChipModel, Model};
 use crate::power::{Grant, Power, PowerLost};
 
 /// Bytes of the largest eFuse block.
@@ -28,10 +36,21 @@ pub const BLOCK_SIZE: usize = 32;
 /// The eFuses of one chip. Prints without its keys.
 #[derive(Clone)]
 pub struct Efuses {
-    model: Model,
+    model: &'static Chip,
+    /// What the read registers would show if nothing were read-protected.
     blocks: Vec<[u8; BLOCK_SIZE]>,
+    silicon: Silicon,
     controller: Controller,
     power: Power,
+}
+
+/// What is wired rather than burnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Silicon {
+    /// ESP32 before revision 3.
+    BeforeRevision3,
+    /// Every other chip.
+    Current,
 }
 
 /// What the last burn left in the eFuse controller's own registers.
@@ -41,27 +60,17 @@ struct Controller {
     check_values: [u8; reed_solomon::PARITY],
 }
 
-/// What a key block is for, as `espefuse burn-key` knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum KeyUse {
-    /// Flash encryption key in the order of its key file; burnt reversed and read-protected.
-    FlashEncryption,
-    /// SHA-256 of a secure-boot key, for slot 0, 1 or 2; stays readable.
-    SecureBootDigest(u8),
-    /// Key of the HMAC engine in upstream mode; read-protected.
-    HmacUpstream,
-}
-
 impl Efuses {
     /// Makes the eFuses of a chip with nothing burnt, not even what Espressif burns.
     ///
     /// # Errors
-    /// [`EfuseError::UnknownChip`] when the twin has no table for the chip.
-    pub fn blank(chip: ChipId) -> Result<Self, EfuseError> {
-        let model = ChipModel::of(chip).ok_or(EfuseError::UnknownChip(chip))?;
+    /// [`EfuseError::UnknownChip`] when espseal has no table for the chip.
+    pub fn blank(id: ChipId) -> Result<Self, EfuseError> {
+        let model = chip(id).ok_or(EfuseError::UnknownChip(id))?;
         Ok(Self {
             model,
-            blocks: vec![[0; BLOCK_SIZE]; model.chip.efuse.blocks.len()],
+            blocks: vec![[0; BLOCK_SIZE]; model.efuse.blocks.len()],
+            silicon: Silicon::Current,
             controller: Controller::default(),
             power: Power::default(),
         })
@@ -77,22 +86,23 @@ impl Efuses {
     /// The chip.
     #[must_use]
     pub const fn chip(&self) -> ChipId {
-        self.model.chip.id
+        self.model.id
     }
 
     /// Everything that is known about the chip.
     #[must_use]
-    pub const fn model(&self) -> Model {
+    pub const fn model(&self) -> &'static Chip {
         self.model
     }
 
-    /// Revision of the silicon, `major * 100 + minor`.
+    /// The table of fields and blocks.
     #[must_use]
-    pub fn revision(&self) -> u16 {
-        (self.model.revision)(self)
+    pub const fn map(&self) -> &'static EfuseMap {
+        self.model.efuse
     }
 
-    /// Reads a field by the name that ESP-IDF and espefuse give it, as software reads it.
+    /// Reads a field by the name that espefuse gives it, as software reads it; 0 for a field of more
+    /// than 64 bits.
     ///
     /// # Errors
     /// [`EfuseError::NoSuchField`].
@@ -103,124 +113,132 @@ impl Efuses {
     /// Burns the bits that are 1 in `value`; the others stay as they are.
     ///
     /// # Errors
-    /// [`EfuseError::NoSuchField`], [`EfuseError::TooWide`], [`EfuseError::WriteProtected`] when new bits
-    /// would be needed behind a write protection, [`EfuseError::PowerLost`].
+    /// [`EfuseError::NoSuchField`], [`EfuseError::TooWide`], [`EfuseError::WriteProtected`] when new
+    /// bits would be needed behind a write protection, [`EfuseError::BlockUsed`] when the block's
+    /// coding lets it be burnt only once, [`EfuseError::PowerLost`].
     pub fn burn(&mut self, name: &str, value: u64) -> Result<(), EfuseError> {
         let field = self.field(name)?;
         self.set(field, value)
     }
 
-    /// Reads a block as software reads it: zeros when it is read-protected.
+    /// Reads a block as software reads it: what is read-protected is zero.
     #[must_use]
     pub fn read_block(&self, block: usize) -> [u8; BLOCK_SIZE] {
-        if self.is_read_protected(block) {
-            return [0; BLOCK_SIZE];
+        let mut bytes = self.silicon(block);
+        let parts = self
+            .block(block)
+            .map_or(&[][..], |block| block.read_protect);
+        let size = BLOCK_SIZE.checked_div(parts.len()).unwrap_or(BLOCK_SIZE);
+        for (part, bit) in bytes.chunks_mut(size).zip(parts) {
+            if self.is_rd_dis(*bit) {
+                part.fill(0);
+            }
         }
-        self.silicon(block)
+        if block == 0 {
+            let hidden = self.map().fields.iter().filter(|field| {
+                field.block == 0 && field.read_protect.is_some_and(|bit| self.is_rd_dis(bit))
+            });
+            hidden.for_each(|field| clear(field, &mut bytes));
+        }
+        bytes
     }
 
-    /// Whether software can no longer read the block.
+    /// Burns the bits that are 1 in `bytes`, from byte `offset` of a block on.
+    ///
+    /// # Errors
+    /// [`EfuseError::NoSuchBlock`], [`EfuseError::PastBlock`], and as [`Efuses::burn`]. In block 0, write-
+    /// protected bits stay as they are, and that is no error: the hardware ignores them.
+    pub fn burn_block(
+        &mut self,
+        block: usize,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), EfuseError> {
+        let size = self.block_size(block)?;
+        let end = offset.saturating_add(bytes.len());
+        let mut bits = [0; BLOCK_SIZE];
+        match bits.get_mut(offset..end) {
+            Some(target) if end <= size => target.copy_from_slice(bytes),
+            _ => return Err(EfuseError::PastBlock { block, size, end }),
+        }
+        self.program(block, bits)
+    }
+
+    /// Whether software can no longer read the block, or a part of it.
     #[must_use]
     pub fn is_read_protected(&self, block: usize) -> bool {
-        let bit = self
-            .key_block(block)
-            .and_then(|block| block.key.read_protect);
-        bit.is_some_and(|bit| is_set(self.get(&self.map().rd_dis), bit))
+        self.block(block)
+            .is_some_and(|block| block.read_protect.iter().any(|bit| self.is_rd_dis(*bit)))
     }
 
     /// Whether the block can no longer be burnt.
     #[must_use]
     pub fn is_write_protected(&self, block: usize) -> bool {
-        let bit = self
-            .key_block(block)
-            .and_then(|block| block.key.write_protect);
-        bit.is_some_and(|bit| self.is_wr_dis(bit))
-    }
-
-    /// Burns a key block and protects it, in the steps of `espefuse burn-key`: the block, its
-    /// purpose, then the protections.
-    ///
-    /// # Errors
-    /// [`EfuseError::NoKeyBlock`], [`EfuseError::KeyBlockUsed`], and as [`Efuses::burn`].
-    pub fn burn_key(
-        &mut self,
-        block: usize,
-        usage: KeyUse,
-        key: &[u8; 32],
-    ) -> Result<(), EfuseError> {
-        let entry = *self
-            .key_block(block)
-            .ok_or(EfuseError::NoKeyBlock { block })?;
-        let purpose = usage
-            .purpose_in(&entry)
-            .ok_or(EfuseError::NoKeyBlock { block })?;
-        if self.silicon(block) != [0; BLOCK_SIZE] {
-            return Err(EfuseError::KeyBlockUsed { block });
-        }
-        let mut bytes = *key;
-        if usage == KeyUse::FlashEncryption {
-            bytes.reverse();
-        }
-        self.program(block, bytes)?;
-        let mut protect = entry.key.write_protect.map_or(0, |bit| 1 << bit);
-        if let Some((field, purpose)) = purpose {
-            self.set(&field, purpose.to_u8().into())?;
-            protect |= field.write_protect.map_or(0, |bit| 1 << bit);
-        }
-        let map = self.map();
-        let mut protections = [0; BLOCK_SIZE];
-        let hidden = matches!(usage, KeyUse::FlashEncryption | KeyUse::HmacUpstream);
-        put(&map.wr_dis, &mut protections, protect)?;
-        if let (true, Some(bit)) = (hidden, entry.key.read_protect) {
-            self.refuse_behind(map.rd_dis.write_protect, map.rd_dis.name)?;
-            put(&map.rd_dis, &mut protections, 1 << bit)?;
-        }
-        self.program(0, protections)
+        self.block(block)
+            .and_then(|block| block.write_protect)
+            .is_some_and(|bit| self.is_wr_dis(bit))
     }
 
     /// Sets the write-protect bit that guards a field.
     ///
     /// # Errors
-    /// [`EfuseError::NoSuchField`] also for a field that has no such bit.
+    /// [`EfuseError::NoSuchField`], [`EfuseError::NoProtection`] for a field that has no such bit, and
+    /// as [`Efuses::burn`].
     pub fn write_protect(&mut self, name: &str) -> Result<(), EfuseError> {
-        let bit = self.field(name)?.write_protect;
-        let bit = bit.ok_or_else(|| EfuseError::NoSuchField(name.into()))?;
+        let field = self.field(name)?;
+        let bit = field
+            .write_protect
+            .ok_or(EfuseError::NoProtection { field: field.name })?;
         self.set(&self.map().wr_dis, 1 << bit)
     }
 
-    /// The bits of a block as the silicon holds them.
+    /// Hides a field from software; what hides with it is hidden, too.
+    ///
+    /// # Errors
+    /// [`EfuseError::NoSuchField`], [`EfuseError::NoProtection`] for a field that cannot be hidden,
+    /// [`EfuseError::WriteProtected`] once `RD_DIS` is write-protected, and as [`Efuses::burn`].
+    pub fn read_protect(&mut self, name: &str) -> Result<(), EfuseError> {
+        let field = *self.field(name)?;
+        let block = self.block(usize::from(field.block));
+        let whole = block.filter(|block| {
+            field.read_protect.is_none() && field.width == u16::from(block.words) * 32
+        });
+        let bits = match (field.read_protect, whole) {
+            (Some(bit), _) => 1 << bit,
+            (None, Some(block)) => mask(block.read_protect),
+            (None, None) => 0,
+        };
+        if bits == 0 {
+            return Err(EfuseError::NoProtection { field: field.name });
+        }
+        self.set(&self.map().rd_dis, bits)
+    }
+
+    /// The bits of a block as the hardware takes them, hidden or not.
     pub(crate) fn silicon(&self, block: usize) -> [u8; BLOCK_SIZE] {
         self.blocks.get(block).copied().unwrap_or([0; BLOCK_SIZE])
     }
 
-    /// The table of fields.
-    pub(crate) const fn map(&self) -> &'static EfuseMap {
-        self.model.chip.efuse
-    }
-
     /// Reads a field of the map as software does.
     pub(crate) fn get(&self, field: &Field) -> u64 {
-        let rd_dis = &self.map().rd_dis;
-        let block = self.silicon(usize::from(field.block));
-        let hidden = match field.read_protect {
-            Some(bit) if field != rd_dis => is_set(self.get(rd_dis), bit),
-            _ => false,
+        // RD_DIS is never hidden: its bits decide what is.
+        let bytes = match field.block {
+            0 if field.read_protect.is_none() => self.silicon(0),
+            block => self.read_block(usize::from(block)),
         };
-        if hidden {
-            0
-        } else {
-            field.get(&block).unwrap_or(0)
-        }
+        field.get(&bytes).unwrap_or(0)
     }
 
     /// Burns a field of the map.
     pub(crate) fn set(&mut self, field: &Field, value: u64) -> Result<(), EfuseError> {
         let mut bits = [0; BLOCK_SIZE];
         put(field, &mut bits, value)?;
-        if value & !self.get(field) == 0 {
-            return Ok(());
+        if field.block == 0 && field.write_protect.is_some_and(|bit| self.is_wr_dis(bit)) {
+            let burnt = field.get(&self.silicon(0)).unwrap_or(0);
+            if value & !burnt != 0 {
+                return Err(EfuseError::WriteProtected { field: field.name });
+            }
         }
-        self.refuse_behind(field.write_protect, field.name)?;
         self.program(usize::from(field.block), bits)
     }
 
@@ -232,19 +250,25 @@ impl Efuses {
     }
 
     /// One burn command of the controller: ORs `bits` into the block.
-    fn program(&mut self, block: usize, bits: [u8; BLOCK_SIZE]) -> Result<(), EfuseError> {
-        let entry = self
-            .map()
-            .blocks
-            .get(block)
-            .ok_or(EfuseError::NoKeyBlock { block })?;
-        let guard = self
-            .key_block(block)
-            .and_then(|block| block.key.write_protect);
-        self.refuse_behind(guard, entry.name)?;
+    ///
+    /// Nothing happens when all of them are burnt.
+    fn program(&mut self, block: usize, mut bits: [u8; BLOCK_SIZE]) -> Result<(), EfuseError> {
+        let entry = self.block(block).ok_or(EfuseError::NoSuchBlock { block })?;
         let old = self.silicon(block);
-        if entry.coding == Coding::ReedSolomon && old != [0; BLOCK_SIZE] {
-            return Err(EfuseError::KeyBlockUsed { block });
+        if block == 0 {
+            let fields = self.map().fields.iter().filter(|field| field.block == 0);
+            fields
+                .filter(|field| field.write_protect.is_some_and(|bit| self.is_wr_dis(bit)))
+                .for_each(|field| clear(field, &mut bits));
+        }
+        if bits.iter().zip(old).all(|(bit, old)| bit & !old == 0) {
+            return Ok(());
+        }
+        if entry.write_protect.is_some_and(|bit| self.is_wr_dis(bit)) {
+            return Err(EfuseError::WriteProtected { field: entry.name });
+        }
+        if self.burnt_before(entry.coding, &old, &bits) {
+            return Err(EfuseError::BlockUsed { block });
         }
         let grant = self.power.operate()?;
         let mut new = old;
@@ -263,15 +287,40 @@ impl Efuses {
         }
     }
 
-    fn refuse_behind(&self, guard: Option<u8>, name: &'static str) -> Result<(), EfuseError> {
-        if guard.is_some_and(|bit| self.is_wr_dis(bit)) {
-            return Err(EfuseError::WriteProtected { field: name });
+    /// Whether the coding forbids to add these bits to what is burnt.
+    fn burnt_before(
+        &self,
+        coding: Coding,
+        old: &[u8; BLOCK_SIZE],
+        bits: &[u8; BLOCK_SIZE],
+    ) -> bool {
+        match coding {
+            Coding::Plain => false,
+            Coding::ReedSolomon => *old != [0; BLOCK_SIZE],
+            Coding::ByScheme => self.coding_scheme().forbids(old, bits),
         }
-        Ok(())
     }
 
     fn is_wr_dis(&self, bit: u8) -> bool {
-        is_set(self.get(&self.map().wr_dis), bit)
+        self.map().wr_dis.get(&self.silicon(0)).unwrap_or(0) >> bit & 1 == 1
+    }
+
+    fn is_rd_dis(&self, bit: u8) -> bool {
+        self.map().rd_dis.get(&self.silicon(0)).unwrap_or(0) >> bit & 1 == 1
+    }
+
+    /// Bytes that can be burnt into a block.
+    fn block_size(&self, block: usize) -> Result<usize, EfuseError> {
+        let entry = self.block(block).ok_or(EfuseError::NoSuchBlock { block })?;
+        let size = usize::from(entry.words) * 4;
+        Ok(match entry.coding {
+            Coding::ByScheme => self.coding_scheme().data_size(),
+            Coding::Plain | Coding::ReedSolomon => size,
+        })
+    }
+
+    fn block(&self, block: usize) -> Option<&'static Block> {
+        self.map().blocks.get(block)
     }
 
     fn key_block(&self, block: usize) -> Option<&'static KeyBlock> {
@@ -296,27 +345,6 @@ impl fmt::Debug for Efuses {
     }
 }
 
-impl KeyUse {
-    /// Purpose field and value for this use of a block, if the block has one; the outer `None` when
-    /// the block cannot serve it.
-    fn purpose_in(self, block: &KeyBlock) -> Option<Option<(Field, KeyPurpose)>> {
-        let purpose = match self {
-            Self::FlashEncryption => KeyPurpose::XtsAes128Key,
-            Self::HmacUpstream => KeyPurpose::HmacUp,
-            Self::SecureBootDigest(0) => KeyPurpose::SecureBootDigest0,
-            Self::SecureBootDigest(1) => KeyPurpose::SecureBootDigest1,
-            Self::SecureBootDigest(2) => KeyPurpose::SecureBootDigest2,
-            Self::SecureBootDigest(_) => return None,
-        };
-        match (block.role, self) {
-            (KeyRole::Purpose(field), _) => Some(Some((field, purpose))),
-            (KeyRole::FlashEncryption, Self::FlashEncryption)
-            | (KeyRole::SecureBoot, Self::SecureBootDigest(0)) => Some(None),
-            _ => None,
-        }
-    }
-}
-
 /// Sets a field's bits in a block.
 fn put(field: &Field, block: &mut [u8; BLOCK_SIZE], value: u64) -> Result<(), EfuseError> {
     let width = field.width;
@@ -327,49 +355,16 @@ fn put(field: &Field, block: &mut [u8; BLOCK_SIZE], value: u64) -> Result<(), Ef
     })
 }
 
-const fn is_set(bits: u64, bit: u8) -> bool {
-    bits >> bit & 1 == 1
+/// Clears a field's bits in a block.
+fn clear(field: &Field, block: &mut [u8; BLOCK_SIZE]) {
+    for bit in field.bit..field.bit.saturating_add(field.width) {
+        if let Some(byte) = block.get_mut(usize::from(bit / 8)) {
+            *byte &= !(1 << (bit % 8));
+        }
+    }
 }
 
-/// Why eFuses could not be read or burnt.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum EfuseError {
-    /// The twin does not know the chip.
-    #[error("no eFuse table for {0}: the twin knows ESP32 and ESP32-C3")]
-    UnknownChip(ChipId),
-    /// The chip has no field of this name.
-    #[error("no eFuse field {0} on this chip: see `espefuse summary` for the names")]
-    NoSuchField(Box<str>),
-    /// The chip has no such key block, or it cannot hold a key for this use.
-    #[error("eFuse block {block} cannot hold this key: choose another block")]
-    NoKeyBlock {
-        /// Number of the block.
-        block: usize,
-    },
-    /// The block was burnt before; it can be burnt only once.
-    #[error("eFuse block {block} is already burnt: choose an unused block")]
-    KeyBlockUsed {
-        /// Number of the block.
-        block: usize,
-    },
-    /// The value does not fit the field.
-    #[error("{value:#x} does not fit the {width} bits of {field}")]
-    TooWide {
-        /// Name of the field.
-        field: &'static str,
-        /// Bits in the field.
-        width: u16,
-        /// What should have been burnt.
-        value: u64,
-    },
-    /// A write-protect bit guards the field or block.
-    #[error("{field} is write-protected and can never be burnt again")]
-    WriteProtected {
-        /// Name of the field or block.
-        field: &'static str,
-    },
-    /// Power went.
-    #[error(transparent)]
-    PowerLost(#[from] PowerLost),
+/// A mask of these bits.
+fn mask(bits: &[u8]) -> u64 {
+    bits.iter().fold(0, |mask, bit| mask | 1 << bit)
 }

@@ -74,7 +74,7 @@ impl FactoryPlan<'_> {
     pub fn build(&self) -> Result<FactoryDevice, FactoryError> {
         self.check()?;
         let flash = self.write_flash()?;
-        let mut efuses = Efuses::as_shipped(self.chip, self.mac)?;
+        let mut efuses = Efuses::as_shipped(self.chip, None, self.mac)?;
         self.burn(&mut efuses)?;
         Ok(FactoryDevice { flash, efuses })
     }
@@ -92,7 +92,7 @@ impl FactoryPlan<'_> {
         let model = self.model()?;
         place(
             &mut flash,
-            model.chip.bootloader_offset,
+            model.bootloader_offset,
             self.bootloader,
             encrypted,
         )?;

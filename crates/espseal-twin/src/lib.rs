@@ -6,19 +6,20 @@
 //! * [`lifecycle`]: boot, update, restart, confirm.
 //! * [`factory`]: what a factory writes and burns.
 //! * [`boot`]: what boots, and why.
-//! * [`power`], [`nor`], [`efuse`], [`bus`], [`chip`]: the hardware.
+//! * [`power`], [`nor`], [`efuse`], [`bus`]: the hardware.
 //! * [`folder`], [`https`], [`recording`]: the agent's network.
+//! * [`inspect`]: what a dump or an image file holds, for people.
 //! * [`idf`]: the same hardware under unmodified ESP-IDF.
 
 pub mod boot;
 pub mod bus;
-pub mod chip;
 pub mod device;
 pub mod efuse;
 pub mod factory;
 pub mod folder;
 pub mod https;
 pub mod idf;
+pub mod inspect;
 pub mod lifecycle;
 pub mod nor;
 pub mod power;

@@ -41,6 +41,12 @@ impl Answer {
         self
     }
 
+    /// Replaces the JSON object, for one that is finished after the text.
+    pub(crate) fn with_json(mut self, json: Value) -> Self {
+        self.json = json;
+        self
+    }
+
     /// Makes it the answer of a check that said no.
     pub(crate) fn refused(mut self) -> Self {
         self.exit = Exit::Refused;

@@ -8,6 +8,7 @@ use clap::Parser;
 
 use crate::answer::Answer;
 use crate::command::Command;
+use crate::command::espsecure::Link;
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
 
@@ -42,12 +43,17 @@ Examples:
   espseal publish lamp-signed.bin --channel production --ppm 50000
   espseal rollout --channel production --ppm 1000000
   espseal now                     # from cron, several times within the lifetime of `now`
+  espseal flash show dump.bin     # what a chip holds; see also image, partitions and otadata
 
 Exit codes: 0 done, 1 refused by a check, 2 usage, 3 input or output failed, 130 interrupted";
 
 /// Runs the program.
 pub(crate) fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = match Link::is_called(std::env::args_os().next().as_deref()) {
+        true => Link::try_parse().map(Link::into_cli),
+        false => Cli::try_parse(),
+    };
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--json") => {
             return Failure::arguments(&error).print(true);

@@ -2,8 +2,14 @@
 
 mod demo;
 mod device;
+pub(crate) mod espsecure;
+mod flash;
+mod flash_options;
+mod image;
 mod init;
 mod now;
+mod otadata;
+mod partitions;
 mod publish;
 mod rollout;
 mod root;
@@ -33,6 +39,15 @@ pub(crate) enum Command {
     Root(root::Root),
     Seal(seal::Seal),
     Serve(serve::Serve),
+    Espsecure(espsecure::Espsecure),
+    #[command(subcommand)]
+    Image(image::Image),
+    #[command(subcommand)]
+    Partitions(partitions::Partitions),
+    #[command(subcommand)]
+    Otadata(otadata::OtadataVerb),
+    #[command(subcommand)]
+    Flash(flash::FlashVerb),
 }
 
 impl Command {
@@ -50,6 +65,11 @@ impl Command {
             Self::Root(verb) => verb.run(context),
             Self::Seal(verb) => verb.run(),
             Self::Serve(verb) => verb.run(context),
+            Self::Espsecure(verb) => verb.run(),
+            Self::Image(verb) => verb.run(),
+            Self::Partitions(verb) => verb.run(),
+            Self::Otadata(verb) => verb.run(),
+            Self::Flash(verb) => verb.run(),
         }
     }
 }

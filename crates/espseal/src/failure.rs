@@ -59,6 +59,12 @@ impl Failure {
         Self::new(Blame::Usage, format_args!("{message}; --help shows usage"))
     }
 
+    /// The same failure with the exit code of espsecure, which knows one only.
+    pub(crate) fn into_espsecure(mut self) -> Self {
+        self.exit = Exit::Usage;
+        self
+    }
+
     /// The work is done, but standard output does not take the answer.
     pub(crate) fn output(error: &std::io::Error) -> Self {
         let message = format_args!("done, but cannot write the answer to standard output: {error}");
@@ -97,8 +103,13 @@ macro_rules! from_blamed {
 }
 
 from_blamed!(
+    espseal_publish::app_signature::AppSignatureRefused,
     espseal_publish::authority::AuthorityError,
+    espseal_publish::bootloader_digest::BootloaderDigestError,
     espseal_publish::creation::CreationError,
+    espseal_publish::data_signing::DataError,
+    espseal_publish::data_signing::SignedDataError,
+    espseal_publish::debug_certificate::DeviceError,
     espseal_publish::enrolment::EnrolmentError,
     espseal_publish::image_signing::SignError,
     espseal_publish::keys::KeyError,

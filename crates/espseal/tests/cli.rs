@@ -241,7 +241,7 @@ fn keys_that_others_may_read_and_keys_of_another_kind_are_refused() {
     let shell = Shell::with_project();
     shell.write("unsigned.bin", &image(5, "1.0.0", 0));
     let sign = |key: &str| shell.run(&["sign", "unsigned.bin", "--output", "x", "--key", key]);
-    sign("lamp/keys/now.pem").fails(2, &["now.pem", "RSA-3072"]);
+    sign("lamp/keys/now.pem").fails(1, &["ESP32-C3", "ECDSA P-256"]);
     sign("lamp/espseal.toml").fails(2, &["espseal.toml", "0600"]);
     sign("none.pem").fails(3, &["none.pem"]);
     fs::set_permissions(shell.path("unsigned.bin"), private()).unwrap();
@@ -279,6 +279,9 @@ fn init_refuses_a_folder_with_contents_and_bad_options() {
     shell
         .run(&["init", "a", "--secure-boot-key", "none.pem"])
         .fails(3, &["none.pem"]);
+    shell
+        .run(&["init", "a", "--secure-boot-key", "lamp/keys/now.pem"])
+        .fails(2, &["now.pem", "RSA-3072"]);
     assert!(!shell.path("a").exists());
     let outside = Command::new(env!("CARGO_BIN_EXE_espseal"))
         .current_dir(shell.folder.path())

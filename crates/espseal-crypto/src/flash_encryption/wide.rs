@@ -72,7 +72,8 @@ pub(super) fn run(engine: Engine, scheme: &Scheme, key: &FlashKey, stretch: Stre
             (Engine::Vaes, _, FlashKey::Xts128(key)) => vaes::xts_128(key, stretch),
             (Engine::AesNi, _, FlashKey::Xts256(key)) => aesni::xts_256(key, stretch),
             (Engine::Vaes, _, FlashKey::Xts256(key)) => vaes::xts_256(key, stretch),
-            (Engine::Portable, ..) | (_, _, FlashKey::Esp32(_)) => {}
+            // The cipher holds the derived key.
+            (Engine::Portable, ..) | (_, _, FlashKey::Esp32(_) | FlashKey::Xts128Derived(_)) => {}
         }
     }
 }

@@ -117,22 +117,6 @@ impl RsaPublicKey {
     }
 }
 
-/// Whoever holds a secure-boot private key: a file, or an HSM.
-pub trait RsaPssSigner {
-    /// Why signing failed.
-    type Error;
-
-    /// Returns the public half.
-    fn public_key(&self) -> RsaPublicKey;
-
-    /// Signs a padded image: RSASSA-PSS with SHA-256, MGF1-SHA256 and a 32-byte random salt.
-    /// Returns the signature big-endian.
-    ///
-    /// # Errors
-    /// When the key cannot be reached or refuses.
-    fn sign(&self, image: &[u8]) -> Result<[u8; RSA_LEN], Self::Error>;
-}
-
 /// A public key has not the shape that secure boot version 2 asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

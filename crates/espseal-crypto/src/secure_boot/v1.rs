@@ -2,16 +2,15 @@
 //!
 //! The digest of a bootloader: prefix it with the 128-byte IV, encrypt every 16-byte block with
 //! AES-256-ECB, reversing it going in and coming out, swap the bytes of each word, hash with
-//! SHA-512, swap again. The hardware takes blocks of 128 bytes: ESP-IDF takes the SHA-256 at the
-//! image's end off the length and then rounds up, so that a tail of up to 32 bytes is left out and a
-//! longer one is filled with 0xFF.
+//! SHA-512, swap again. The hardware takes blocks of 128 bytes: see
+//! [`digested_len`](espseal_format::secure_boot_v1::digested_len).
 //!
 //! Source: ESP-IDF `docs/en/security/secure-boot-v1.rst`, "Secure Bootloader Digest Algorithm";
 //! `bootloader_support/src/secure_boot_v1/secure_boot.c`.
 
 use aes::Aes256;
 use aes::cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};
-use espseal_format::secure_boot_v1::{AppSignature, BootloaderDigest, IV_LEN};
+use espseal_format::secure_boot_v1::{AppSignature, BootloaderDigest, IV_LEN, digested_len};
 use espseal_format::units::{Digest, PublicKeyBytes};
 use sha2::{Digest as _, Sha512};
 use subtle::ConstantTimeEq as _;
@@ -21,8 +20,6 @@ use crate::es256::{self, BadSignature};
 
 /// Bytes that the hardware digests at once.
 const UNIT: usize = IV_LEN;
-/// A tail of up to this many bytes is the image's SHA-256 and not digested.
-const UNDIGESTED_TAIL: usize = 32;
 
 /// Checks the signature of an app or a partition table.
 ///
@@ -90,7 +87,7 @@ impl BootloaderKey {
         units
             .iter()
             .for_each(|unit| absorb(&cipher, &mut hash, unit));
-        if tail.len() > UNDIGESTED_TAIL {
+        if digested_len(bootloader.len()) > bootloader.len() {
             let mut unit = [0xFF; UNIT];
             unit.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
             absorb(&cipher, &mut hash, &unit);

@@ -1,26 +1,217 @@
 //! ESP32-C3.
 //!
-//! Source: ESP-IDF `soc/esp32c3`: `soc.h` (`SOC_IROM_LOW`, `SOC_DROM_LOW`), `soc_caps.h`;
-//! `esp_rom/esp32c3/Kconfig.soc_caps.in` (`ESP_ROM_BOOTLOADER_OFFSET_FLASH`).
+//! Secure boot came with revision 0.3. No XTS key works in the sixth key block.
+//!
+//! Source: ESP-IDF `soc/esp32c3` (`soc.h`, `soc_caps.h`, `efuse_reg.h`, `Kconfig.mmu`), `efuse/esp32c3`
+//! (`esp_efuse_table.csv`, `esp_efuse_chip.h`), `esp_rom/esp32c3` (`Kconfig.soc_caps.in`, `ecdsa.h`),
+//! `bootloader_support/src/esp32c3`, `docs/en/security/security-features-enablement-workflows.rst`.
 
-use super::{Chip, ChipId, HmacPeripheral, SchemeId, SecureBoot, SecureBootScheme};
-use crate::efuse;
+use super::{
+    Chip, ChipId, FirstBoot, FlashEncryptionKey, HmacPeripheral, Locks, Mapping, Release,
+    SecureBoot, SecureBootScheme,
+};
+use crate::efuse::layout::{
+    SIX_KEY_BLOCKS, field, find, six_key_registers, six_keys, three_revokes, unguarded,
+};
+use crate::efuse::{EfuseMap, Field, KeyPurpose};
 use crate::units::FlashOffset;
 
-/// Secure boot came with revision 0.3.
 pub(super) static CHIP: Chip = Chip {
     id: ChipId::Esp32C3,
     bootloader_offset: FlashOffset::new(0),
-    mmu_page_size: 0x1_0000,
-    mapped: [0x4200_0000..0x4280_0000, 0x3C00_0000..0x3C80_0000],
-    flash_encryption: &[SchemeId::XtsAes128],
-    secure_boot: &[SecureBoot {
-        scheme: SecureBootScheme::V2Rsa,
-        from_revision: 3,
-    }],
+    usual_revision: 4,
+    revisions: 0..u16::MAX,
+    mapping: &MAPPING,
+    ram: &[
+        0x3FC8_0000..0x3FCE_0000,
+        0x4037_C000..0x403E_0000,
+        0x5000_0000..0x5000_2000,
+    ],
+    flash_encryption: &[FlashEncryptionKey::XTS_128],
+    encryption_row: 16,
+    secure_boot: &[SecureBoot::since(SecureBootScheme::V2Rsa, 3)],
+    curves: &[],
     digest_slots: 3,
     signature_blocks: 3,
     secure_version_bits: 16,
     hmac: HmacPeripheral::Present,
-    efuse: &efuse::ESP32C3,
+    efuse: &EFUSE,
+    locks: Locks {
+        jtag: &["DIS_PAD_JTAG", "DIS_USB_JTAG"],
+        jtag_soft: Some("SOFT_DIS_JTAG"),
+        download_off: "DIS_DOWNLOAD_MODE",
+        download_secure: Some("ENABLE_SECURITY_DOWNLOAD"),
+        release: Release {
+            flash_encryption: &[
+                ("SPI_BOOT_CRYPT_CNT", 7),
+                ("DIS_DOWNLOAD_MANUAL_ENCRYPT", 1),
+                ("DIS_DOWNLOAD_ICACHE", 1),
+                ("DIS_DIRECT_BOOT", 1),
+                ("DIS_USB_JTAG", 1),
+                ("DIS_PAD_JTAG", 1),
+            ],
+            secure_boot: &[
+                ("DIS_DIRECT_BOOT", 1),
+                ("DIS_PAD_JTAG", 1),
+                ("DIS_USB_JTAG", 1),
+                ("SOFT_DIS_JTAG", 7),
+            ],
+            write_protect: &["DIS_ICACHE", "RD_DIS"],
+            last: ("ENABLE_SECURITY_DOWNLOAD", 1),
+        },
+        first_boot: FirstBoot {
+            flash_encryption: &[
+                ("DIS_DOWNLOAD_ICACHE", 1),
+                ("DIS_PAD_JTAG", 1),
+                ("DIS_USB_JTAG", 1),
+                ("DIS_DIRECT_BOOT", 1),
+            ],
+            flash_encryption_release: &[("DIS_DOWNLOAD_MANUAL_ENCRYPT", 1)],
+            release_write_protect: &["DIS_ICACHE"],
+            secure_boot: &[
+                ("DIS_DIRECT_BOOT", 1),
+                ("DIS_PAD_JTAG", 1),
+                ("DIS_USB_JTAG", 1),
+                ("SOFT_DIS_JTAG", 7),
+            ],
+        },
+    },
 };
+
+pub(super) static MAPPING: Mapping = Mapping {
+    chip: ChipId::Esp32C3,
+    page_size: 0x1_0000,
+    other_page_sizes: &[],
+    ranges: [0x4200_0000..0x4280_0000, 0x3C00_0000..0x3C80_0000],
+};
+
+static EFUSE: EfuseMap = EfuseMap {
+    blocks: &SIX_KEY_BLOCKS,
+    fields: FIELDS,
+    calibration: CALIBRATION,
+    wr_dis: find(FIELDS, "WR_DIS"),
+    rd_dis: find(FIELDS, "RD_DIS"),
+    flash_crypt_cnt: find(FIELDS, "SPI_BOOT_CRYPT_CNT"),
+    secure_version: find(FIELDS, "SECURE_VERSION"),
+    mac: find(FIELDS, "MAC"),
+    keys: &six_keys(FIELDS, &[KeyPurpose::XtsAes128Key]),
+    purposes: &[
+        (0, KeyPurpose::User),
+        (1, KeyPurpose::Reserved),
+        (4, KeyPurpose::XtsAes128Key),
+        (5, KeyPurpose::HmacDownAll),
+        (6, KeyPurpose::HmacDownJtag),
+        (7, KeyPurpose::HmacDownDigitalSignature),
+        (8, KeyPurpose::HmacUp),
+        (9, KeyPurpose::SecureBootDigest0),
+        (10, KeyPurpose::SecureBootDigest1),
+        (11, KeyPurpose::SecureBootDigest2),
+    ],
+    secure_boot_enable: &[(SecureBootScheme::V2Rsa, find(FIELDS, "SECURE_BOOT_EN"))],
+    key_revoke: &three_revokes(FIELDS),
+    aggressive_revoke: Some(find(FIELDS, "SECURE_BOOT_AGGRESSIVE_REVOKE")),
+    secure_boot_sha384: None,
+    wafer_version_major: &[find(FIELDS, "WAFER_VERSION_MAJOR")],
+    wafer_version_minor: &[
+        find(FIELDS, "WAFER_VERSION_MINOR_LO"),
+        find(FIELDS, "WAFER_VERSION_MINOR_HI"),
+    ],
+    registers: six_key_registers(&[
+        (0x1CC, 0x5AA5),
+        (0x1E8, 0x28),
+        (0x1F0, 0x3000),
+        (0x1F4, 0x190),
+    ]),
+};
+
+const FIELDS: &[Field] = &[
+    unguarded("WR_DIS", 0, 0, 32),
+    field("RD_DIS", 0, 32, 7, 0),
+    field("DIS_ICACHE", 0, 40, 1, 2),
+    field("DIS_USB_JTAG", 0, 41, 1, 2),
+    field("DIS_DOWNLOAD_ICACHE", 0, 42, 1, 2),
+    field("DIS_USB_SERIAL_JTAG", 0, 43, 1, 2),
+    field("DIS_FORCE_DOWNLOAD", 0, 44, 1, 2),
+    field("DIS_TWAI", 0, 46, 1, 2),
+    field("JTAG_SEL_ENABLE", 0, 47, 1, 2),
+    field("SOFT_DIS_JTAG", 0, 48, 3, 31),
+    field("DIS_PAD_JTAG", 0, 51, 1, 2),
+    field("DIS_DOWNLOAD_MANUAL_ENCRYPT", 0, 52, 1, 2),
+    field("USB_EXCHG_PINS", 0, 57, 1, 30),
+    field("VDD_SPI_AS_GPIO", 0, 58, 1, 30),
+    field("WDT_DELAY_SEL", 0, 80, 2, 3),
+    field("SPI_BOOT_CRYPT_CNT", 0, 82, 3, 4),
+    field("SECURE_BOOT_KEY_REVOKE0", 0, 85, 1, 5),
+    field("SECURE_BOOT_KEY_REVOKE1", 0, 86, 1, 6),
+    field("SECURE_BOOT_KEY_REVOKE2", 0, 87, 1, 7),
+    field("KEY_PURPOSE_0", 0, 88, 4, 8),
+    field("KEY_PURPOSE_1", 0, 92, 4, 9),
+    field("KEY_PURPOSE_2", 0, 96, 4, 10),
+    field("KEY_PURPOSE_3", 0, 100, 4, 11),
+    field("KEY_PURPOSE_4", 0, 104, 4, 12),
+    field("KEY_PURPOSE_5", 0, 108, 4, 13),
+    field("SECURE_BOOT_EN", 0, 116, 1, 15),
+    field("SECURE_BOOT_AGGRESSIVE_REVOKE", 0, 117, 1, 16),
+    field("FLASH_TPUW", 0, 124, 4, 18),
+    field("DIS_DOWNLOAD_MODE", 0, 128, 1, 18),
+    field("DIS_DIRECT_BOOT", 0, 129, 1, 18),
+    field("DIS_USB_SERIAL_JTAG_ROM_PRINT", 0, 130, 1, 18),
+    field("DIS_USB_SERIAL_JTAG_DOWNLOAD_MODE", 0, 132, 1, 18),
+    field("ENABLE_SECURITY_DOWNLOAD", 0, 133, 1, 18),
+    field("UART_PRINT_CONTROL", 0, 134, 2, 18),
+    field("FORCE_SEND_RESUME", 0, 141, 1, 18),
+    field("SECURE_VERSION", 0, 142, 16, 18),
+    field("ERR_RST_ENABLE", 0, 159, 1, 19),
+    field("DISABLE_WAFER_VERSION_MAJOR", 0, 160, 1, 19),
+    field("DISABLE_BLK_VERSION_MAJOR", 0, 161, 1, 19),
+    field("MAC", 1, 0, 48, 20),
+    field("SPI_PAD_CONFIG_CLK", 1, 48, 6, 20),
+    field("SPI_PAD_CONFIG_Q", 1, 54, 6, 20),
+    field("SPI_PAD_CONFIG_D", 1, 60, 6, 20),
+    field("SPI_PAD_CONFIG_CS", 1, 66, 6, 20),
+    field("SPI_PAD_CONFIG_HD", 1, 72, 6, 20),
+    field("SPI_PAD_CONFIG_WP", 1, 78, 6, 20),
+    field("SPI_PAD_CONFIG_DQS", 1, 84, 6, 20),
+    field("SPI_PAD_CONFIG_D4", 1, 90, 6, 20),
+    field("SPI_PAD_CONFIG_D5", 1, 96, 6, 20),
+    field("SPI_PAD_CONFIG_D6", 1, 102, 6, 20),
+    field("SPI_PAD_CONFIG_D7", 1, 108, 6, 20),
+    field("WAFER_VERSION_MINOR_LO", 1, 114, 3, 20),
+    field("PKG_VERSION", 1, 117, 3, 20),
+    field("BLK_VERSION_MINOR", 1, 120, 3, 20),
+    field("FLASH_CAP", 1, 123, 3, 20),
+    field("FLASH_TEMP", 1, 126, 2, 20),
+    field("FLASH_VENDOR", 1, 128, 3, 20),
+    field("WAFER_VERSION_MINOR_HI", 1, 183, 1, 20),
+    field("WAFER_VERSION_MAJOR", 1, 184, 2, 20),
+    field("OPTIONAL_UNIQUE_ID", 2, 0, 128, 21),
+    field("BLK_VERSION_MAJOR", 2, 128, 2, 21),
+    field("BLOCK_USR_DATA", 3, 0, 256, 22),
+    field("CUSTOM_MAC", 3, 200, 48, 22),
+    field("BLOCK_KEY0", 4, 0, 256, 23).read_protected_by(0),
+    field("BLOCK_KEY1", 5, 0, 256, 24).read_protected_by(1),
+    field("BLOCK_KEY2", 6, 0, 256, 25).read_protected_by(2),
+    field("BLOCK_KEY3", 7, 0, 256, 26).read_protected_by(3),
+    field("BLOCK_KEY4", 8, 0, 256, 27).read_protected_by(4),
+    field("BLOCK_KEY5", 9, 0, 256, 28).read_protected_by(5),
+    field("BLOCK_SYS_DATA2", 10, 0, 256, 29).read_protected_by(6),
+];
+
+const CALIBRATION: &[Field] = &[
+    field("K_RTC_LDO", 1, 135, 7, 20),
+    field("K_DIG_LDO", 1, 142, 7, 20),
+    field("V_RTC_DBIAS20", 1, 149, 8, 20),
+    field("V_DIG_DBIAS20", 1, 157, 8, 20),
+    field("DIG_DBIAS_HVT", 1, 165, 5, 20),
+    field("THRES_HVT", 1, 170, 10, 20),
+    field("TEMP_CALIB", 2, 131, 9, 21),
+    field("OCODE", 2, 140, 8, 21),
+    field("ADC1_INIT_CODE_ATTEN0", 2, 148, 10, 21),
+    field("ADC1_INIT_CODE_ATTEN1", 2, 158, 10, 21),
+    field("ADC1_INIT_CODE_ATTEN2", 2, 168, 10, 21),
+    field("ADC1_INIT_CODE_ATTEN3", 2, 178, 10, 21),
+    field("ADC1_CAL_VOL_ATTEN0", 2, 188, 10, 21),
+    field("ADC1_CAL_VOL_ATTEN1", 2, 198, 10, 21),
+    field("ADC1_CAL_VOL_ATTEN2", 2, 208, 10, 21),
+    field("ADC1_CAL_VOL_ATTEN3", 2, 218, 10, 21),
+];

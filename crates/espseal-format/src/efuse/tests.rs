@@ -1,11 +1,20 @@
 use super::*;
-use crate::chip::CHIPS;
+use crate::chip::{CHIPS, ChipId, chip};
+
+fn esp32c3() -> &'static EfuseMap {
+    chip(ChipId::Esp32C3).unwrap().efuse
+}
 
 #[test]
 fn fields_lie_within_their_blocks_in_order_and_do_not_overlap_within_block_0() {
     for chip in CHIPS {
         let map = chip.efuse;
-        for field in map.fields {
+        assert!(
+            map.fields.len() + map.calibration.len() >= 49,
+            "{}",
+            chip.name()
+        );
+        for field in map.fields.iter().chain(map.calibration) {
             let block = map.blocks[usize::from(field.block)];
             assert!(
                 field.bit + field.width <= u16::from(block.words) * 32,
@@ -23,7 +32,7 @@ fn fields_lie_within_their_blocks_in_order_and_do_not_overlap_within_block_0() {
             );
             assert_eq!(map.field(field.name), Some(field), "names are unique");
         }
-        for pair in map.fields.windows(2) {
+        for pair in map.fields.windows(2).chain(map.calibration.windows(2)) {
             let place = |field: &Field| (field.block, field.bit);
             if pair[1].block == 0 {
                 assert!(pair[0].bit + pair[0].width <= pair[1].bit, "{pair:?}");
@@ -38,7 +47,7 @@ fn named_roles_are_fields_of_the_table() {
     for chip in CHIPS {
         let map = chip.efuse;
         let purposes = map.keys.iter().filter_map(|key| match key.role {
-            KeyRole::Purpose(field) => Some(field),
+            KeyRole::Purpose(field) | KeyRole::Shared { whole: field } => Some(field),
             _ => None,
         });
         let roles = [
@@ -54,6 +63,8 @@ fn named_roles_are_fields_of_the_table() {
             .chain(map.keys.iter().map(|key| key.key))
             .chain(map.secure_boot_enable.iter().map(|(_, field)| *field))
             .chain(map.key_revoke.iter().copied())
+            .chain(map.aggressive_revoke)
+            .chain(map.secure_boot_sha384)
             .chain(map.wafer_version_major.iter().copied())
             .chain(map.wafer_version_minor.iter().copied())
         {
@@ -70,7 +81,7 @@ fn named_roles_are_fields_of_the_table() {
 
 #[test]
 fn bits_are_read_across_bytes_and_only_ever_set() {
-    let field = ESP32C3.field("SECURE_VERSION").unwrap();
+    let field = esp32c3().field("SECURE_VERSION").unwrap();
     let mut block = [0; 24];
     assert_eq!(field.get(&block), Some(0));
     assert_eq!(field.burn(&mut block, 0b101), Some(()));
@@ -81,19 +92,21 @@ fn bits_are_read_across_bytes_and_only_ever_set() {
     assert_eq!(field.burn(&mut block[..19], 1), None, "block too short");
     assert_eq!(field.get(&block[..19]), None);
     assert_eq!(field.get(&block), Some(0x8005), "refusals change nothing");
-    assert_eq!(ESP32C3.field("BLOCK_KEY0").unwrap().get(&[0; 32]), None);
+    assert_eq!(esp32c3().field("BLOCK_KEY0").unwrap().get(&[0; 32]), None);
 }
 
 #[test]
-fn purposes_keep_their_values() {
-    for value in 0..=0x0F {
-        assert_eq!(KeyPurpose::from_u8(value).to_u8(), value);
+fn purposes_keep_their_names_and_chips_their_numbers() {
+    for name in ["USER", "XTS_AES_128_KEY", "KM_INIT_KEY", "secure_boot_v2"] {
+        let purpose = KeyPurpose::from_name(name).unwrap();
+        assert_eq!(purpose.name(), Some(name));
     }
-    for (purpose, name) in PURPOSES {
-        assert_eq!(KeyPurpose::from_name(name), Some(purpose));
-    }
-    assert_eq!(KeyPurpose::from_u8(4), KeyPurpose::XtsAes128Key);
-    assert_eq!(KeyPurpose::from_u8(8), KeyPurpose::HmacUp);
-    assert_eq!(KeyPurpose::from_u8(11).digest_slot(), Some(2));
-    assert_eq!(KeyPurpose::from_u8(12), KeyPurpose::Unknown(12));
+    assert_eq!(esp32c3().purpose(4), KeyPurpose::XtsAes128Key);
+    assert_eq!(esp32c3().purpose(1), KeyPurpose::Reserved);
+    assert_eq!(esp32c3().purpose(12), KeyPurpose::Unknown(12));
+    assert_eq!(esp32c3().purpose_number(KeyPurpose::HmacUp), Some(8));
+    assert_eq!(esp32c3().purpose_number(KeyPurpose::EcdsaKey), None);
+    let h2 = chip(ChipId::Esp32H2).unwrap().efuse;
+    assert_eq!(h2.purpose(1), KeyPurpose::EcdsaKey);
+    assert_eq!(h2.purpose(11).digest_slot(), Some(2));
 }

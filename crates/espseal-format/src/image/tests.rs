@@ -4,7 +4,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
-use crate::chip::chip;
+use crate::chip::{chip, mapping};
 use crate::read::{PastEnd, ReadAt, SliceReader};
 
 const VECTORS: [(&[u8], Option<u32>); 3] = [
@@ -50,7 +50,7 @@ fn images_made_by_esptool_parse_to_what_image_info_prints() {
         assert_eq!(layout.signed_len, 4096);
         assert_eq!(layout.content_digest, Digest::of(&bytes[..0x160]));
         layout
-            .check_mapping(chip(ChipId::Esp32C3).unwrap())
+            .check_mapping(mapping(ChipId::Esp32C3).unwrap(), 0x1_0000)
             .unwrap();
     }
 }
@@ -302,7 +302,7 @@ fn a_segment_that_cannot_be_mapped_is_found() {
     let c3 = chip(ChipId::Esp32C3).unwrap();
     layout.segments[0].data_offset += 4;
     assert_eq!(
-        layout.check_mapping(c3),
+        layout.check_mapping(c3.mapping, 0x1_0000),
         Err(MappingError {
             load_addr: 0x3C00_0020,
             data_offset: 0x24,
@@ -310,5 +310,9 @@ fn a_segment_that_cannot_be_mapped_is_found() {
         })
     );
     layout.segments[0].load_addr = 0;
-    assert_eq!(layout.check_mapping(c3), Ok(()), "padding is not mapped");
+    assert_eq!(
+        layout.check_mapping(c3.mapping, 0x1_0000),
+        Ok(()),
+        "padding is not mapped"
+    );
 }

@@ -3,8 +3,8 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{
-    CHECKSUM_SEED, HASH_LEN, ImageError, ImageHeader, ImageLayout, MAGIC, MAX_SEGMENT_LEN,
-    MAX_SEGMENTS, Segment, SegmentHeader,
+    CHECKSUM_SEED, Compared, HASH_LEN, ImageError, ImageHeader, ImageLayout, MAGIC,
+    MAX_SEGMENT_LEN, MAX_SEGMENTS, Segment, SegmentHeader, Survey,
 };
 use crate::read::{PastEnd, ReadAt, SliceReader, for_each_piece};
 use crate::sha256::Sha256;
@@ -24,31 +24,7 @@ impl ImageLayout {
         reader: &mut R,
         scratch: &mut [u8],
     ) -> Result<Self, ImageError<R::Error>> {
-        let mut walk = Walk {
-            reader,
-            offset: 0,
-            hasher: Sha256::new(),
-            checksum: CHECKSUM_SEED,
-        };
-        let header: ImageHeader = walk.take("header")?;
-        if header.magic != MAGIC {
-            return Err(ImageError::Magic {
-                found: header.magic,
-            });
-        }
-        if usize::from(header.segment_count) > MAX_SEGMENTS {
-            return Err(ImageError::SegmentCount {
-                found: header.segment_count,
-            });
-        }
-        let mut segments = heapless::Vec::new();
-        for index in 0..header.segment_count {
-            let segment = walk.segment(index, scratch)?;
-            // Cannot overflow: the count was checked above.
-            let _ = segments.push(segment);
-        }
-        let checksum_offset = walk.checksum()?;
-        walk.finish(header, segments, checksum_offset)
+        Ok(Survey::walk(reader, scratch, OnMismatch::Refuse)?.layout)
     }
 
     /// Walks an image in memory.
@@ -60,8 +36,78 @@ impl ImageLayout {
     }
 }
 
+/// Returns how long an image with its checksum and appended hash is, by its headers alone.
+///
+/// For whoever has to know how much to read or decrypt before a walk.
+///
+/// # Errors
+/// [`ImageError::Read`] when `reader` fails, else what is wrong with the headers and where.
+pub fn measure<R: ReadAt>(reader: &mut R) -> Result<u32, ImageError<R::Error>> {
+    let mut walk = Walk {
+        on_mismatch: OnMismatch::Note,
+        reader,
+        offset: 0,
+        hasher: Sha256::new(),
+        checksum: CHECKSUM_SEED,
+    };
+    let header = walk.header()?;
+    for index in 0..header.segment_count {
+        walk.segment_header(index)?;
+    }
+    let rest = 16_u32.saturating_sub(walk.offset % 16);
+    walk.offset = walk.end_of("checksum", rest)?;
+    match header.has_hash() {
+        true => walk.end_of("appended SHA-256", 32),
+        false => Ok(walk.offset),
+    }
+}
+
+impl Survey {
+    /// Reads an image in memory whose structure holds, whatever its checksum and hash say.
+    ///
+    /// # Errors
+    /// What is wrong with the structure and where.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ImageError<PastEnd>> {
+        let mut reader = SliceReader::new(bytes);
+        Self::walk(&mut reader, &mut [0; 4096], OnMismatch::Note)
+    }
+
+    fn walk<R: ReadAt>(
+        reader: &mut R,
+        scratch: &mut [u8],
+        on_mismatch: OnMismatch,
+    ) -> Result<Self, ImageError<R::Error>> {
+        let mut walk = Walk {
+            on_mismatch,
+            reader,
+            offset: 0,
+            hasher: Sha256::new(),
+            checksum: CHECKSUM_SEED,
+        };
+        let header = walk.header()?;
+        let mut segments = heapless::Vec::new();
+        for index in 0..header.segment_count {
+            let segment = walk.segment(index, scratch)?;
+            // Cannot overflow: the count was checked above.
+            let _ = segments.push(segment);
+        }
+        let checksum = walk.checksum()?;
+        walk.finish(header, segments, checksum)
+    }
+}
+
+/// What a walk does when a checksum or hash is not what it should be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnMismatch {
+    /// It ends there.
+    Refuse,
+    /// It goes on.
+    Note,
+}
+
 /// State of a walk: everything before `offset` has been read and hashed.
 struct Walk<'r, R> {
+    on_mismatch: OnMismatch,
     reader: &'r mut R,
     offset: u32,
     hasher: Sha256,
@@ -69,6 +115,22 @@ struct Walk<'r, R> {
 }
 
 impl<R: ReadAt> Walk<'_, R> {
+    /// Reads the header.
+    fn header(&mut self) -> Result<ImageHeader, ImageError<R::Error>> {
+        let header: ImageHeader = self.take("header")?;
+        if header.magic != MAGIC {
+            return Err(ImageError::Magic {
+                found: header.magic,
+            });
+        }
+        if usize::from(header.segment_count) > MAX_SEGMENTS {
+            return Err(ImageError::SegmentCount {
+                found: header.segment_count,
+            });
+        }
+        Ok(header)
+    }
+
     /// Reads and hashes the next wire struct.
     fn take<T: FromBytes + IntoBytes + Immutable>(
         &mut self,
@@ -83,6 +145,24 @@ impl<R: ReadAt> Walk<'_, R> {
 
     /// Reads a segment's header and data.
     fn segment(&mut self, index: u8, scratch: &mut [u8]) -> Result<Segment, ImageError<R::Error>> {
+        let segment = self.segment_header(index)?;
+        let (hasher, checksum) = (&mut self.hasher, &mut self.checksum);
+        for_each_piece(
+            self.reader,
+            segment.data_offset,
+            segment.data_len,
+            scratch,
+            |piece| {
+                hasher.update(piece);
+                *checksum = piece.iter().fold(*checksum, |sum, byte| sum ^ byte);
+            },
+        )
+        .map_err(ImageError::Read)?;
+        Ok(segment)
+    }
+
+    /// Reads a segment's header and moves behind its data.
+    fn segment_header(&mut self, index: u8) -> Result<Segment, ImageError<R::Error>> {
         let header_offset = self.offset;
         let header: SegmentHeader = self.take("segment header")?;
         let data_len = header.data_len.get();
@@ -95,12 +175,6 @@ impl<R: ReadAt> Walk<'_, R> {
         }
         let data_offset = self.offset;
         self.offset = self.end_of("segment data", data_len)?;
-        let (hasher, checksum) = (&mut self.hasher, &mut self.checksum);
-        for_each_piece(self.reader, data_offset, data_len, scratch, |piece| {
-            hasher.update(piece);
-            *checksum = piece.iter().fold(*checksum, |sum, byte| sum ^ byte);
-        })
-        .map_err(ImageError::Read)?;
         Ok(Segment {
             load_addr: header.load_addr.get(),
             data_offset,
@@ -108,20 +182,24 @@ impl<R: ReadAt> Walk<'_, R> {
         })
     }
 
-    /// Reads the block that ends in the checksum; returns the checksum's offset.
-    fn checksum(&mut self) -> Result<u32, ImageError<R::Error>> {
+    /// Reads the block that ends in the checksum.
+    fn checksum(&mut self) -> Result<Compared<u8>, ImageError<R::Error>> {
         let mut block = [0; 16];
         let length = usize::try_from(16_u32.saturating_sub(self.offset % 16)).unwrap_or(16);
         let block = block.get_mut(..length).unwrap_or_default();
         self.advance("checksum", block)?;
         self.hasher.update(&*block);
-        let offset = self.offset.saturating_sub(1);
-        match block.last() {
-            Some(stored) if *stored == self.checksum => Ok(offset),
-            stored => Err(ImageError::Checksum {
-                offset,
-                computed: self.checksum,
-                stored: stored.copied().unwrap_or(0),
+        let checksum = Compared {
+            offset: self.offset.saturating_sub(1),
+            stored: block.last().copied().unwrap_or(0),
+            computed: self.checksum,
+        };
+        match checksum.holds() || self.on_mismatch == OnMismatch::Note {
+            true => Ok(checksum),
+            false => Err(ImageError::Checksum {
+                offset: checksum.offset,
+                computed: checksum.computed,
+                stored: checksum.stored,
             }),
         }
     }
@@ -131,31 +209,42 @@ impl<R: ReadAt> Walk<'_, R> {
         mut self,
         header: ImageHeader,
         segments: heapless::Vec<Segment, MAX_SEGMENTS>,
-        checksum_offset: u32,
-    ) -> Result<ImageLayout, ImageError<R::Error>> {
+        checksum: Compared<u8>,
+    ) -> Result<Survey, ImageError<R::Error>> {
         let computed = core::mem::take(&mut self.hasher).finish();
-        let hash_offset = header.has_hash().then_some(self.offset);
-        if let Some(offset) = hash_offset {
+        let mut hash = None;
+        if header.has_hash() {
+            let offset = self.offset;
             let mut stored = [0; HASH_LEN];
             self.advance("appended SHA-256", &mut stored)?;
             let stored = Digest(stored);
-            if stored != computed {
+            if stored != computed && self.on_mismatch == OnMismatch::Refuse {
                 return Err(ImageError::Hash {
                     offset,
                     computed,
                     stored,
                 });
             }
+            hash = Some(Compared {
+                offset,
+                stored,
+                computed,
+            });
         }
         let signed_len = super::padding::round_up(self.offset, SECTOR_SIZE).unwrap_or(u32::MAX);
-        Ok(ImageLayout {
+        let layout = ImageLayout {
             header,
             segments,
-            checksum_offset,
-            hash_offset,
+            checksum_offset: checksum.offset,
+            hash_offset: hash.map(|hash| hash.offset),
             image_len: self.offset,
             signed_len,
             content_digest: computed,
+        };
+        Ok(Survey {
+            layout,
+            checksum,
+            hash,
         })
     }
 

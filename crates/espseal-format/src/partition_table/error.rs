@@ -179,6 +179,13 @@ pub enum VerifyError {
         /// The partition.
         label: Label,
     },
+    /// The last partition ends behind the flash chip.
+    FlashTooSmall {
+        /// The partition.
+        label: Label,
+        /// Bytes of the flash chip.
+        size: u32,
+    },
 }
 
 impl fmt::Display for VerifyError {
@@ -236,6 +243,10 @@ impl fmt::Display for VerifyError {
             Self::TooLong { label } => {
                 write!(f, "partition {label} ends past the 32-bit address space")
             }
+            Self::FlashTooSmall { label, size } => write!(
+                f,
+                "partition {label} ends behind the flash chip of {size:#x} bytes: make partitions smaller or choose a larger chip"
+            ),
         }
     }
 }

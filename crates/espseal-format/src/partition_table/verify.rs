@@ -1,6 +1,8 @@
 //! The rules of `gen_esp32part.py` that a well-formed table may still break.
 
 use super::{Entry, Flags, PartitionTable, PartitionType, Subtype, VerifyError};
+use crate::chip::SecureBootScheme;
+use crate::image::FlashSize;
 use crate::otadata;
 use crate::units::FlashOffset;
 
@@ -8,8 +10,10 @@ use crate::units::FlashOffset;
 pub(super) const TABLE_SECTOR: u32 = 0x1000;
 /// Smallest NVS partition that can be written.
 const MIN_NVS: u32 = 0x3000;
-/// Size of an app partition is a multiple of this (without secure boot v1).
+/// Size of an app partition is a multiple of this.
 const APP_SIZE_ALIGNMENT: u32 = 0x1000;
+/// The same for secure boot v1, whose signature ends a page of the flash cache.
+const APP_SIZE_ALIGNMENT_V1: u32 = 0x1_0000;
 
 impl PartitionTable {
     /// Checks alignments, sizes, names, overlaps and otadata as `gen_esp32part.py` does.
@@ -17,15 +21,56 @@ impl PartitionTable {
     /// # Errors
     /// The first rule that is broken.
     ///
-    /// Source: ESP-IDF `gen_esp32part.py`, `PartitionTable.verify`, without `--secure v1`.
+    /// Source: ESP-IDF `gen_esp32part.py`, `PartitionTable.verify`.
     pub fn verify(&self, table_offset: FlashOffset) -> Result<(), VerifyError> {
+        self.verify_for(table_offset, None)
+    }
+
+    /// Checks the same, and that app partitions suit a secure boot scheme (`--secure`).
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn verify_for(
+        &self,
+        table_offset: FlashOffset,
+        scheme: Option<SecureBootScheme>,
+    ) -> Result<(), VerifyError> {
+        let app_size = match scheme {
+            Some(SecureBootScheme::V1) => APP_SIZE_ALIGNMENT_V1,
+            _ => APP_SIZE_ALIGNMENT,
+        };
         for entry in &self.entries {
-            entry.verify()?;
+            entry.verify(app_size)?;
         }
         self.verify_names()?;
         self.verify_places(table_offset)?;
         self.verify_otadata(Subtype::DATA_OTA)?;
         self.verify_otadata(Subtype::DATA_TEE_OTA)
+    }
+
+    /// Checks that the partition that starts last ends within a flash chip (`--flash-size`).
+    ///
+    /// # Errors
+    /// [`VerifyError::FlashTooSmall`].
+    ///
+    /// Source: ESP-IDF `gen_esp32part.py`, `PartitionTable.verify_size_fits`.
+    pub fn verify_size_fits(&self, flash: FlashSize) -> Result<(), VerifyError> {
+        let mut last: Option<&Entry> = None;
+        for entry in &self.entries {
+            if last.is_none_or(|last| entry.offset > last.offset) {
+                last = Some(entry);
+            }
+        }
+        let size = flash.bytes().unwrap_or(0);
+        match last {
+            Some(last) if last.end().is_none_or(|end| end.get() > size) => {
+                Err(VerifyError::FlashTooSmall {
+                    label: last.label,
+                    size,
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn verify_names(&self) -> Result<(), VerifyError> {
@@ -46,11 +91,12 @@ impl PartitionTable {
         let free_from = table_offset
             .checked_add(TABLE_SECTOR)
             .unwrap_or(FlashOffset::new(u32::MAX));
-        let mut by_offset: heapless::Vec<&Entry, { super::MAX_ENTRIES }> =
-            self.entries.iter().collect();
-        by_offset.sort_unstable_by_key(|entry| entry.offset);
+        let mut by_offset: heapless::Vec<(usize, &Entry), { super::MAX_ENTRIES }> =
+            self.entries.iter().enumerate().collect();
+        // Of two partitions at one offset the first in the table comes first.
+        by_offset.sort_unstable_by_key(|(index, entry)| (entry.offset, *index));
         let mut last: Option<&Entry> = None;
-        for entry in by_offset {
+        for (_, entry) in by_offset {
             let Entry { label, offset, .. } = *entry;
             if offset < free_from && !entry.is_primary() {
                 return Err(VerifyError::BelowTable {
@@ -105,7 +151,7 @@ impl Entry {
         ) && self.subtype == Subtype::PRIMARY
     }
 
-    fn verify(&self) -> Result<(), VerifyError> {
+    fn verify(&self, app_size: u32) -> Result<(), VerifyError> {
         let Self { label, size, .. } = *self;
         let alignment = offset_alignment(self.kind);
         if !self.offset.get().is_multiple_of(alignment) {
@@ -115,11 +161,11 @@ impl Entry {
                 alignment,
             });
         }
-        if self.kind == PartitionType::App && !size.is_multiple_of(APP_SIZE_ALIGNMENT) {
+        if self.kind == PartitionType::App && !size.is_multiple_of(app_size) {
             return Err(VerifyError::SizeAlignment {
                 label,
                 size,
-                alignment: APP_SIZE_ALIGNMENT,
+                alignment: app_size,
             });
         }
         let read_only = self.flags.contains(Flags::READONLY);

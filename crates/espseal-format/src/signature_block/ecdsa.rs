@@ -23,26 +23,18 @@ use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{BLOCK_LEN, CRC_OFFSET, MAGIC, VERSION_ECDSA, crc_of};
+pub use crate::chip::EcdsaCurve as Curve;
 use crate::units::Digest;
-
-/// A curve, with the number that stands in the block.
-#[doc(alias = "ECDSA_CURVE_P256")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Curve {
-    /// NIST P-192 (secp192r1).
-    P192 = 1,
-    /// NIST P-256 (secp256r1, prime256v1).
-    P256 = 2,
-    /// NIST P-384 (secp384r1).
-    P384 = 3,
-}
 
 impl Curve {
     /// Returns the number that stands in a block.
     #[must_use]
     pub const fn id(self) -> u8 {
-        self as u8
+        match self {
+            Self::P192 => 1,
+            Self::P256 => 2,
+            Self::P384 => 3,
+        }
     }
 
     /// Returns the bytes of a coordinate and of `r` and `s`.

@@ -13,7 +13,7 @@ use espseal_agent::platform::Slot;
 use espseal_agent::workspace::Workspace;
 use espseal_crypto::device_key::SoftwareDeviceKey;
 use espseal_crypto::flash_encryption::FlashKey;
-use espseal_format::chip::{ChipId, SchemeId};
+use espseal_format::chip::{Chip, ChipId};
 use espseal_format::metadata::manifest::{ClassId, VendorId};
 use espseal_format::partition_table::{Entry, PartitionTable, PartitionType, Subtype};
 use espseal_format::units::{FlashOffset, Position, SECTOR_SIZE};
@@ -30,7 +30,7 @@ use crate::authority::random;
 use crate::files::{self, FileError};
 use crate::image_signing::{ImageKind, sign_image};
 use crate::keys::KeyError;
-use crate::rsa_signer::SecureBootKey;
+use crate::secure_boot_key::SecureBootKey;
 
 /// Smallest and largest flash chip.
 const FLASH_SIZES: [usize; 4] = [2 << 20, 4 << 20, 8 << 20, 16 << 20];
@@ -101,7 +101,8 @@ impl Stage<'_> {
             .find(|size| *size >= end)
             .ok_or_else(|| self.failed(step, "the partitions need more than 16 MB"))?;
         let bootloader = self.bootloader()?;
-        let flash_key = draw_flash_key(fleet.chip.flash_encryption);
+        let flash_key = draw_flash_key(fleet.chip)
+            .ok_or_else(|| self.failed(step, "the chip has no flash encryption"))?;
         let made = FactoryPlan {
             chip: fleet.chip.id,
             mac: MAC,
@@ -167,7 +168,7 @@ impl Stage<'_> {
                            bootloader as `bootloader` under [[chip]] in espseal.toml";
             self.failed(step, missing)
         })?;
-        sign_image(&path, &place_holder, ImageKind::Bootloader, &key)
+        sign_image(&path, &place_holder, ImageKind::Bootloader, &[&key])
             .map(|signed| signed.bytes)
             .map_err(|error| self.failed(step, error))
     }
@@ -330,13 +331,13 @@ fn journal(table: &PartitionTable) -> Option<FlashOffset> {
         .map(|entry| entry.offset)
 }
 
-fn draw_flash_key(schemes: &[SchemeId]) -> FlashKey {
-    let mut key = [0; 32];
-    random().fill_bytes(&mut key);
-    match schemes {
-        [SchemeId::Esp32Aes, ..] => FlashKey::Esp32(key),
-        _ => FlashKey::Xts128(key),
-    }
+/// Draws a key of the first kind that the chip knows.
+fn draw_flash_key(chip: &Chip) -> Option<FlashKey> {
+    let kind = chip.flash_encryption.first()?;
+    let mut key = [0; 64];
+    let key = key.get_mut(..kind.length)?;
+    random().fill_bytes(key);
+    FlashKey::from_file(kind.scheme, key).ok()
 }
 
 /// The smallest image that a ROM accepts as a bootloader: the twin decides, it runs no code.

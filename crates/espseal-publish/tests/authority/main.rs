@@ -15,4 +15,5 @@ mod refusals;
 mod rehearsal;
 mod releases;
 mod root;
+mod signing;
 mod support;

@@ -11,7 +11,7 @@ use espseal_publish::image_signing::{ImageKind, sign_image};
 use espseal_publish::observer::Unwatched;
 use espseal_publish::project::Project;
 use espseal_publish::root_renewal::{RoleChange, RootRequest};
-use espseal_publish::rsa_signer::SecureBootKey;
+use espseal_publish::secure_boot_key::SecureBootKey;
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 
 use crate::support::{App, Bench, CHIPS, TIME, app, rsa_record, secure_boot_key};
@@ -136,7 +136,7 @@ fn espsecure_and_esptool_accept_what_sign_makes_and_what_the_tests_build() {
         ] {
             let key = SecureBootKey::load(secure_boot_key()).unwrap();
             let image = App::new(chip).build();
-            let signed = sign_image(Path::new(name), &image, kind, &key).unwrap();
+            let signed = sign_image(Path::new(name), &image, kind, &[&key]).unwrap();
             let path = bench.write(name, &signed.bytes);
             let said = oracles::run(
                 oracles::tool("espsecure")

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use espseal_format::chip::ChipId;
 use espseal_format::cose::Sign1;
+use espseal_format::signature_block::SignatureScheme;
 use espseal_format::units::KeyId;
 use espseal_publish::authority::AuthorityError;
 use espseal_publish::blame::Blame;
@@ -14,7 +15,7 @@ use espseal_publish::observer::Unwatched;
 use espseal_publish::project::{Project, ProjectError};
 use espseal_publish::release::{PublishRequest, RepositoryState};
 use espseal_publish::release_log::LogError;
-use espseal_publish::rsa_signer::SecureBootKey;
+use espseal_publish::secure_boot_key::SecureBootKey;
 
 use crate::support::{App, Bench, TIME, Trusting, app, request, secure_boot_key};
 
@@ -166,7 +167,7 @@ fn image_larger_than_the_smallest_slot_is_refused() {
 fn key_that_is_not_in_the_fleets_efuses_is_refused() {
     let bench = Bench::new();
     let path = bench.path("other.pem");
-    SecureBootKey::create(&path).unwrap();
+    SecureBootKey::create(&path, SignatureScheme::Rsa3072).unwrap();
     let error = refused_image(&bench, &App::new(C3).signed_by(&path));
     assert!(matches!(error, ImageRefused::ForeignKey { .. }), "{error}");
     let burnt = SecureBootKey::load(secure_boot_key()).unwrap().digest();
@@ -227,7 +228,7 @@ fn image_without_app_descriptor_is_refused() {
     let key = SecureBootKey::load(secure_boot_key()).unwrap();
     let kind = espseal_publish::image_signing::ImageKind::App;
     let signed =
-        espseal_publish::image_signing::sign_image(Path::new("x"), &image, kind, &key).unwrap();
+        espseal_publish::image_signing::sign_image(Path::new("x"), &image, kind, &[&key]).unwrap();
     let error = refused_image(&bench, &signed.bytes);
     assert!(
         matches!(error, ImageRefused::NoDescriptor { .. }),
@@ -242,7 +243,7 @@ fn image_that_does_not_end_on_an_mmu_page_is_refused() {
     let kind = espseal_publish::image_signing::ImageKind::Bootloader;
     let image = App::new(C3).build();
     let signed =
-        espseal_publish::image_signing::sign_image(Path::new("x"), &image, kind, &key).unwrap();
+        espseal_publish::image_signing::sign_image(Path::new("x"), &image, kind, &[&key]).unwrap();
     let error = refused_image(&bench, &signed.bytes);
     assert!(matches!(error, ImageRefused::Padding { .. }), "{error}");
 }

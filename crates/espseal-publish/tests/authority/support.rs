@@ -15,6 +15,7 @@ use espseal_format::metadata::manifest::Manifest;
 use espseal_format::metadata::now::Now;
 use espseal_format::metadata::releases::{Offer, OfferState, Releases};
 use espseal_format::repository::Resource;
+use espseal_format::signature_block::SignatureScheme;
 use espseal_format::units::{ChannelName, Digest, SecurityVersion};
 use espseal_format::wrap::{BodyWrap, ShardPrefix, find_in_shard};
 use espseal_publish::authority::{Authority, AuthorityError};
@@ -24,7 +25,7 @@ use espseal_publish::image_signing::{ImageKind, sign_image};
 use espseal_publish::observer::Unwatched;
 use espseal_publish::rehearsal::{Exhibit, Rehearsal, RehearsalFailed, Rehearsed};
 use espseal_publish::release::{PublishRequest, Published, RepositoryState};
-use espseal_publish::rsa_signer::SecureBootKey;
+use espseal_publish::secure_boot_key::SecureBootKey;
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 
@@ -243,7 +244,7 @@ pub(crate) fn secure_boot_key() -> &'static Path {
     &KEY.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secure-boot.pem");
-        SecureBootKey::create(&path).unwrap();
+        SecureBootKey::create(&path, SignatureScheme::Rsa3072).unwrap();
         (folder, path)
     })
     .1
@@ -305,7 +306,7 @@ impl App {
 
     pub(crate) fn signed_by(&self, key: &Path) -> Vec<u8> {
         let key = SecureBootKey::load(key).unwrap();
-        sign_image(Path::new("app.bin"), &self.build(), ImageKind::App, &key)
+        sign_image(Path::new("app.bin"), &self.build(), ImageKind::App, &[&key])
             .unwrap()
             .bytes
     }

@@ -5,13 +5,13 @@
 //!
 //! Source: ESP-IDF `components/bootloader_support/src/esp_image_format.c`, `bootloader_common_loader.c`.
 
+use espseal_format::chip::Chip;
 use espseal_format::units::{Digest, FlashOffset, SECTOR_SIZE};
 use sha2::{Digest as _, Sha256};
 
 use super::log::Log;
 use super::signature::{self, Trusted};
 use crate::bus::Bus;
-use crate::chip::Model;
 use crate::nor::NorError;
 use crate::power::PowerLost;
 
@@ -32,7 +32,7 @@ pub(crate) struct Part {
 /// What an image is checked against.
 #[derive(Debug)]
 pub(crate) struct Checks<'a> {
-    pub model: Model,
+    pub model: &'static Chip,
     pub revision: u16,
     /// Trusted keys when signatures are verified.
     pub signature: Option<&'a Trusted>,
@@ -116,7 +116,7 @@ impl Walk<'_, '_> {
             u16::from_le_bytes(bytes.unwrap_or_default())
         };
         let (chip, min, max) = (word(12), word(15), word(17));
-        let (own, revision) = (checks.model.chip.id.to_u16(), checks.revision);
+        let (own, revision) = (checks.model.id.to_u16(), checks.revision);
         if chip != own {
             return self.fail(
                 "boot_comm",
@@ -164,7 +164,7 @@ impl Walk<'_, '_> {
             let text = format!("Segment 0: length {length:#x} is too short for app description");
             return self.fail(TAG, text);
         }
-        let (mapped, at) = (checks.model.chip.is_mapped(load), self.at);
+        let (mapped, at) = (checks.model.is_mapped(load), self.at);
         if mapped && at % MMU_PAGE != load % MMU_PAGE {
             let text =
                 format!("Segment {index} load address {load:#010x}, doesn't match data {at:#010x}");

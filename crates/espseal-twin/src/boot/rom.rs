@@ -4,6 +4,7 @@
 //! Source: ESP-IDF `docs/en/api-guides/startup.rst`, `docs/en/security/secure-boot-v2.rst`; messages as
 //! they appear in users' logs.
 
+use espseal_format::chip::Chip;
 use espseal_format::units::{Digest, FlashOffset, SECTOR_SIZE};
 use sha2::{Digest as _, Sha256};
 
@@ -11,7 +12,6 @@ use super::image::Refusal;
 use super::log::Log;
 use super::signature::{self, Trusted};
 use crate::bus::Bus;
-use crate::chip::Model;
 
 /// Why the ROM does not start the bootloader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +31,11 @@ const MAX_BOOTLOADER: u32 = 0x10_0000;
 /// Loads the bootloader. `Ok(Err(_))` is the ROM's refusal, `Err(_)` loss of power.
 pub(crate) fn load_bootloader(
     bus: &mut Bus<'_>,
-    model: Model,
+    model: &Chip,
     trusted: Option<&Trusted>,
     log: &mut Log,
 ) -> Result<Result<(), RomRefusal>, Refusal> {
-    let start = model.chip.bootloader_offset;
+    let start = model.bootloader_offset;
     let mut header = [0; 24];
     bus.read(start, &mut header)?;
     let [magic, segments, second, third, ..] = header;

@@ -74,7 +74,7 @@ impl SecondStage<'_, '_> {
     /// Flash size that the bootloader's own header states.
     fn flash_size(&mut self) -> Result<u32, Refusal> {
         let mut header = [0; 4];
-        let offset = self.efuses.model().chip.bootloader_offset;
+        let offset = self.efuses.model().bootloader_offset;
         self.bus.read(offset, &mut header)?;
         let [.., size] = header;
         Ok(0x10_0000_u32

@@ -33,7 +33,7 @@ impl Trusted {
     pub(crate) fn from_efuses(efuses: &Efuses) -> Self {
         Self {
             digests: efuses.secure_boot_digests(),
-            blocks: efuses.model().chip.signature_blocks.into(),
+            blocks: efuses.model().signature_blocks.into(),
         }
     }
 

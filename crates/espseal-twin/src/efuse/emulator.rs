@@ -1,9 +1,12 @@
 //! The eFuse file of Espressif's emulator: all blocks as the silicon holds them.
 //!
-//! ESP32: BLOCK0 (28 bytes), BLOCK1, BLOCK2, BLOCK3, 124 bytes. ESP32-C3: the read registers 0x2C to 0x17C
-//! (BLOCK0 without its programming-only parts, then the others), padded with zeros to 1024 bytes. Keys
-//! stay in the file when they are read-protected, since the emulated hardware needs them: keep
-//! such a file as secret as the keys.
+//! ESP32: BLOCK0 (28 bytes), BLOCK1, BLOCK2, BLOCK3, 124 bytes. Other chips: the read registers of all
+//! blocks one after the other, padded with zeros to 1024 bytes. Keys stay in the file when they are
+//! read-protected, since the emulated hardware needs them: keep such a file as secret as the keys.
+//!
+//! The layout is seen with the ESP32 and the ESP32-C3. For the other chips it is extrapolated from the
+//! ESP32-C3, whose register layout all but the ESP32-C2 share; no emulator was there to try it. An
+//! ESP32 with coding scheme 3/4 has its blocks here as they are read, not as they are stored.
 //!
 //! Source: observed with Espressif's fork of QEMU.
 
@@ -14,7 +17,7 @@ use super::{BLOCK_SIZE, EfuseError, Efuses};
 /// Encodes the eFuses as the emulator's file. It holds every key in the clear.
 #[must_use]
 pub fn encode(efuses: &Efuses) -> Vec<u8> {
-    let size = efuses.model.registers.emulator_size;
+    let size = efuses.map().registers.emulator_size;
     let mut file = Vec::with_capacity(size);
     for (index, block) in efuses.map().blocks.iter().enumerate() {
         file.extend(
@@ -34,7 +37,7 @@ pub fn encode(efuses: &Efuses) -> Vec<u8> {
 /// [`EmulatorFileError`] for an unknown chip or a file of another length.
 pub fn parse(chip: ChipId, file: &[u8]) -> Result<Efuses, EmulatorFileError> {
     let mut efuses = Efuses::blank(chip)?;
-    let expected = efuses.model.registers.emulator_size;
+    let expected = efuses.map().registers.emulator_size;
     if file.len() != expected {
         return Err(EmulatorFileError::Length {
             expected,
@@ -55,7 +58,7 @@ pub fn parse(chip: ChipId, file: &[u8]) -> Result<Efuses, EmulatorFileError> {
         efuses.load_block(index, bytes);
         rest = after;
     }
-    Ok(efuses)
+    Ok(efuses.checked_revision()?)
 }
 
 /// Why a file is not an emulator's eFuse file.

@@ -1,40 +1,12 @@
 //! What burnt eFuses mean: which keys are in force and what is locked.
 
-use core::fmt;
-
 use espseal_crypto::flash_encryption::{FlashCryptConfig, FlashKey};
-use espseal_format::chip::ChipId;
-use espseal_format::units::{Digest, SecurityVersion};
-
 use espseal_format::chip::{SchemeId, SecureBootScheme};
-use espseal_format::efuse::{Field, KeyPurpose, KeyRole};
+use espseal_format::efuse::{KeyPurpose, KeyRole};
+use espseal_format::units::{Digest, SecurityVersion};
+use zeroize::Zeroizing;
 
-use super::{BLOCK_SIZE, EfuseError, Efuses, KeyUse, put};
-
-/// Factory MAC address, most significant byte first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mac(pub [u8; 6]);
-
-impl Mac {
-    /// CRC-8 as the ESP32 stores it next to the address: Dallas/Maxim, polynomial 0x31 reflected.
-    ///
-    /// Source: ESP32 technical reference manual, eFuse controller.
-    #[must_use]
-    pub fn crc8(self) -> u8 {
-        self.0.iter().fold(0, |crc, byte| {
-            (0..8).fold(crc ^ byte, |crc, _| {
-                (crc >> 1) ^ if crc & 1 == 1 { 0x8C } else { 0 }
-            })
-        })
-    }
-}
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
+use super::{BLOCK_SIZE, EfuseError, Efuses};
 
 /// State of flash encryption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,46 +35,13 @@ pub enum DownloadMode {
 pub enum Jtag {
     /// A debugger can attach.
     Open,
+    /// Disabled until software opens it with the HMAC key.
+    SoftOff,
     /// Disabled for ever.
     Off,
 }
 
 impl Efuses {
-    /// Makes the eFuses of a chip as it leaves Espressif: silicon revision and MAC address burnt.
-    ///
-    /// ESP32 is revision 3.0, ESP32-C3 revision 0.4.
-    ///
-    /// # Errors
-    /// [`EfuseError::UnknownChip`].
-    pub fn as_shipped(chip: ChipId, mac: Mac) -> Result<Self, EfuseError> {
-        let mut efuses = Self::blank(chip)?;
-        let map = efuses.map();
-        let address = mac
-            .0
-            .iter()
-            .fold(0, |address, byte| address << 8 | u64::from(*byte));
-        let crc = map
-            .field("MAC_CRC")
-            .map(|field| (field, u64::from(mac.crc8())));
-        let shipped = efuses.model.locks.shipped.iter();
-        let revision = shipped.filter_map(|(name, value)| Some((map.field(name)?, *value)));
-        let mut blocks = efuses.blocks.clone();
-        for (field, value) in [(&map.mac, address)].into_iter().chain(crc).chain(revision) {
-            if let Some(block) = blocks.get_mut(usize::from(field.block)) {
-                put(field, block, value)?;
-            }
-        }
-        efuses.blocks = blocks;
-        Ok(efuses)
-    }
-
-    /// The factory MAC address.
-    #[must_use]
-    pub fn mac(&self) -> Mac {
-        let [_, _, mac @ ..] = self.get(&self.map().mac).to_be_bytes();
-        Mac(mac)
-    }
-
     /// State of flash encryption.
     #[must_use]
     pub fn flash_encryption(&self) -> FlashEncryption {
@@ -120,20 +59,39 @@ impl Efuses {
     }
 
     /// The flash encryption key as the hardware sees it, in key-file order; `None` when no block
-    /// holds one.
+    /// holds one. XTS-AES-256 needs both its blocks and goes before XTS-AES-128.
     ///
     /// This is the silicon's view: no software on the device can call it.
     #[must_use]
     pub fn flash_key(&self) -> Option<FlashKey> {
-        let mut keys = self.map().keys.iter();
-        let (scheme, block) = keys.find_map(|block| match block.role {
-            KeyRole::FlashEncryption => Some((SchemeId::Esp32Aes, block)),
-            KeyRole::Purpose(field) if self.purpose(&field) == KeyPurpose::XtsAes128Key => {
-                Some((SchemeId::XtsAes128, block))
-            }
-            _ => None,
-        })?;
-        FlashKey::from_efuse(scheme, &self.silicon(usize::from(block.key.block))).ok()
+        let keys = self.map().keys;
+        let of_purpose = |purpose| {
+            let mut able = keys.iter().filter_map(|entry| match entry.role {
+                KeyRole::Purpose(field) if self.purpose(&field) == purpose => {
+                    Some(usize::from(entry.key.block))
+                }
+                _ => None,
+            });
+            able.next().map(|block| Zeroizing::new(self.silicon(block)))
+        };
+        let fixed = keys.iter().find_map(|entry| {
+            let block = Zeroizing::new(self.silicon(usize::from(entry.key.block)));
+            let (scheme, size) = match entry.role {
+                KeyRole::FlashEncryption => (SchemeId::Esp32Aes, self.coding_scheme().data_size()),
+                KeyRole::Shared { whole } if self.get(&whole) == 1 => (SchemeId::XtsAes128, 32),
+                KeyRole::Shared { .. } => (SchemeId::XtsAes128, 16),
+                _ => return None,
+            };
+            FlashKey::from_efuse(scheme, block.get(..size)?).ok()
+        });
+        let first = of_purpose(KeyPurpose::XtsAes256Key1);
+        let second = of_purpose(KeyPurpose::XtsAes256Key2);
+        if let (Some(first), Some(second)) = (first, second) {
+            let both = Zeroizing::new([*first, *second]);
+            return FlashKey::from_efuse(SchemeId::XtsAes256, both.as_flattened()).ok();
+        }
+        let single = of_purpose(KeyPurpose::XtsAes128Key);
+        fixed.or_else(|| FlashKey::from_efuse(SchemeId::XtsAes128, &single?[..]).ok())
     }
 
     /// Which address bits tweak the ESP32's key.
@@ -146,24 +104,94 @@ impl Efuses {
             .unwrap_or(FlashCryptConfig::DEFAULT)
     }
 
-    /// Whether the ROM verifies the bootloader's signature.
-    #[must_use]
-    pub fn secure_boot_enabled(&self) -> bool {
-        let mut schemes = self.map().secure_boot_enable.iter();
-        schemes.any(|(scheme, field)| *scheme == SecureBootScheme::V2Rsa && self.get(field) == 1)
+    /// The secure boot schemes that are turned on and that this silicon has.
+    ///
+    /// Chips with RSA and ECDSA have one eFuse for both: the signature block says which one counts.
+    pub fn secure_boot_schemes(&self) -> impl Iterator<Item = SecureBootScheme> {
+        let revision = self.revision();
+        let enabled = self.map().secure_boot_enable.iter();
+        enabled
+            .filter(|(_, field)| self.get(field) == 1)
+            .map(|(scheme, _)| *scheme)
+            .filter(move |scheme| self.model.boots_with(*scheme, revision))
     }
 
-    /// Digest of the secure-boot key in each slot; `None` when the slot is empty, revoked or does not exist.
+    /// Whether the ROM verifies the bootloader's signature, with secure boot v2.
+    #[must_use]
+    pub fn secure_boot_enabled(&self) -> bool {
+        self.secure_boot_schemes()
+            .any(|scheme| scheme != SecureBootScheme::V1)
+    }
+
+    /// Turns secure boot on, for ever.
+    ///
+    /// # Errors
+    /// [`EfuseError::NoSecureBoot`] when the silicon does not have the scheme; as [`Efuses::burn`].
+    pub fn enable_secure_boot(&mut self, scheme: SecureBootScheme) -> Result<(), EfuseError> {
+        let revision = self.revision();
+        let mut schemes = self.map().secure_boot_enable.iter();
+        let field = schemes
+            .find(|row| row.0 == scheme)
+            .filter(|_| self.model.boots_with(scheme, revision))
+            .map(|row| row.1)
+            .ok_or(EfuseError::NoSecureBoot {
+                chip: self.chip(),
+                revision,
+                scheme,
+            })?;
+        self.set(&field, 1)
+    }
+
+    /// Key of secure boot v1, in the order of its key file; `None` on chips without it.
+    ///
+    /// This is the silicon's view: no software on the device can call it.
+    #[must_use]
+    pub fn secure_boot_v1_key(&self) -> Option<Zeroizing<Vec<u8>>> {
+        self.map().purpose_number(KeyPurpose::SecureBootV1)?;
+        let mut keys = self.map().keys.iter();
+        let entry = keys.find(|entry| entry.role == KeyRole::SecureBoot)?;
+        let block = Zeroizing::new(self.silicon(usize::from(entry.key.block)));
+        let stored = block.get(..self.coding_scheme().data_size())?;
+        Some(Zeroizing::new(stored.iter().rev().copied().collect()))
+    }
+
+    /// Digest of the secure boot v2 key in each slot; `None` when the slot is empty, revoked or does
+    /// not exist.
+    ///
+    /// An ESP32-C2 holds the first 16 bytes only, the others are zero here: [`Efuses::trusted_slot`]
+    /// compares as the chip does.
     #[must_use]
     pub fn secure_boot_digests(&self) -> [Option<Digest>; 3] {
         [0, 1, 2].map(|slot| {
-            let block = self.map().keys.iter().find(|block| match block.role {
-                KeyRole::SecureBoot => slot == 0,
-                KeyRole::Purpose(field) => self.purpose(&field).digest_slot() == Some(slot),
-                _ => false,
+            let mut digest = [0; BLOCK_SIZE];
+            let mut keys = self.map().keys.iter();
+            let (block, offset) = keys.find_map(|entry| {
+                let offset = match entry.role {
+                    KeyRole::SecureBoot if slot == 0 => 0,
+                    KeyRole::Shared { .. } if slot == 0 => 16,
+                    KeyRole::Purpose(field) if self.purpose(&field).digest_slot() == Some(slot) => {
+                        0
+                    }
+                    _ => return None,
+                };
+                Some((self.read_block(usize::from(entry.key.block)), offset))
             })?;
-            let digest = self.read_block(usize::from(block.key.block));
+            digest
+                .iter_mut()
+                .zip(block.iter().skip(offset))
+                .for_each(|(to, from)| *to = *from);
             (!self.is_revoked(slot) && digest != [0; BLOCK_SIZE]).then_some(Digest(digest))
+        })
+    }
+
+    /// The slot that holds this key digest and is not revoked.
+    #[must_use]
+    pub fn trusted_slot(&self, digest: &Digest) -> Option<usize> {
+        let shared = |role| matches!(role, KeyRole::Shared { .. });
+        let halves = self.map().keys.iter().any(|entry| shared(entry.role));
+        let length = if halves { BLOCK_SIZE / 2 } else { BLOCK_SIZE };
+        self.secure_boot_digests().iter().position(|burnt| {
+            burnt.is_some_and(|burnt| burnt.0.get(..length) == digest.0.get(..length))
         })
     }
 
@@ -176,14 +204,27 @@ impl Efuses {
             .is_some_and(|field| self.get(field) == 1)
     }
 
-    /// Turns secure boot v2 on, for ever.
+    /// Whether the ROM revokes a key as soon as verification with it fails.
+    #[must_use]
+    pub fn revokes_aggressively(&self) -> bool {
+        let field = self.map().aggressive_revoke;
+        field.is_some_and(|field| self.get(&field) == 1)
+    }
+
+    /// Whether the ROM takes SHA-384 of what is signed, for ECDSA P-384.
+    #[must_use]
+    pub fn signs_sha384(&self) -> bool {
+        let field = self.map().secure_boot_sha384;
+        field.is_some_and(|field| self.get(&field) == 1)
+    }
+
+    /// Revokes one digest slot; nothing happens on chips that cannot.
     ///
     /// # Errors
     /// As [`Efuses::burn`].
-    pub fn enable_secure_boot(&mut self) -> Result<(), EfuseError> {
-        let mut schemes = self.map().secure_boot_enable.iter();
-        match schemes.find(|(scheme, _)| *scheme == SecureBootScheme::V2Rsa) {
-            Some((_, field)) => self.set(field, 1),
+    pub fn revoke(&mut self, slot: usize) -> Result<(), EfuseError> {
+        match self.map().key_revoke.get(slot) {
+            Some(field) => self.set(field, 1),
             None => Ok(()),
         }
     }
@@ -193,25 +234,7 @@ impl Efuses {
     /// # Errors
     /// As [`Efuses::burn`].
     pub fn revoke_from(&mut self, slot: usize) -> Result<(), EfuseError> {
-        self.map()
-            .key_revoke
-            .iter()
-            .skip(slot)
-            .try_for_each(|field| self.set(field, 1))
-    }
-
-    /// The first block that is unused and can hold a key for this use.
-    #[must_use]
-    pub fn free_block_for(&self, usage: KeyUse) -> Option<usize> {
-        let blank = |block: &usize| {
-            self.silicon(*block) == [0; BLOCK_SIZE] && !self.is_write_protected(*block)
-        };
-        let able = self
-            .map()
-            .keys
-            .iter()
-            .filter(|block| usage.purpose_in(block).is_some());
-        able.map(|block| usize::from(block.key.block)).find(blank)
+        (slot..self.map().key_revoke.len()).try_for_each(|slot| self.revoke(slot))
     }
 
     /// Anti-rollback counter: the number of bits burnt.
@@ -243,14 +266,9 @@ impl Efuses {
     #[must_use]
     pub fn download_mode(&self) -> DownloadMode {
         let locks = &self.model.locks;
-        let set = |name| {
-            self.map()
-                .field(name)
-                .is_some_and(|field| self.get(field) != 0)
-        };
-        if set(locks.download_off) {
+        if self.is_set(locks.download_off) {
             DownloadMode::Off
-        } else if locks.download_secure.is_some_and(set) {
+        } else if locks.download_secure.is_some_and(|name| self.is_set(name)) {
             DownloadMode::Secure
         } else {
             DownloadMode::Open
@@ -260,19 +278,18 @@ impl Efuses {
     /// State of the JTAG port.
     #[must_use]
     pub fn jtag(&self) -> Jtag {
-        let set = |name: &&str| {
-            self.map()
-                .field(name)
-                .is_some_and(|field| self.get(field) != 0)
-        };
-        if self.model.locks.jtag.iter().all(set) {
+        let locks = &self.model.locks;
+        let soft = locks.jtag_soft.and_then(|name| self.read(name).ok());
+        if locks.jtag.iter().all(|name| self.is_set(name)) {
             Jtag::Off
+        } else if soft.is_some_and(|bits| bits.count_ones() % 2 == 1) {
+            Jtag::SoftOff
         } else {
             Jtag::Open
         }
     }
 
-    fn purpose(&self, field: &Field) -> KeyPurpose {
-        KeyPurpose::from_u8(u8::try_from(self.get(field)).unwrap_or(0))
+    fn is_set(&self, name: &str) -> bool {
+        self.read(name).is_ok_and(|value| value != 0)
     }
 }

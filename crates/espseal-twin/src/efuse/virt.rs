@@ -1,10 +1,17 @@
 //! The file of `espefuse --virt --path-efuse-file`: the eFuse controller's register space, reversed.
 //!
-//! Byte *i* of the file is byte `length - 1 - i` of the registers, whose words are little-endian. The
-//! file shows what software reads, so a read-protected key is lost in it. Once anything was burnt,
-//! the controller's timing registers and the check values of the last burn are there, too.
+//! Byte *i* of the file is byte `length - 1 - i` of the registers, whose words are little-endian: 288
+//! bytes for the ESP32, 512 for the others. Once anything was burnt, the controller's timing registers and the
+//! Reed-Solomon check values of the last coded block are there, too.
 //!
-//! Source: observed with espefuse 5.6.0.
+//! What it cannot hold, since it shows what software reads:
+//!
+//! * a key that is read-protected: it is zero in the file, and lost when the file is read again. Flash
+//!   encryption cannot be rehearsed from such a file; the [emulator's file](super::emulator) can;
+//! * ESP32 fields that `RD_DIS` bit 3 hides, the coding scheme among them;
+//! * whether an ESP32 whose eFuses say revision 2 or 3 is wired as one or the other: it is taken for 3.
+//!
+//! Source: observed with espefuse 5.6.0, byte for byte for every chip (`tests/espefuse.rs`).
 
 use espseal_format::chip::ChipId;
 
@@ -13,7 +20,7 @@ use super::{BLOCK_SIZE, EfuseError, Efuses};
 /// Encodes the eFuses as the file of `espefuse --virt`.
 #[must_use]
 pub fn encode(efuses: &Efuses) -> Vec<u8> {
-    let layout = &efuses.model.registers;
+    let layout = &efuses.map().registers;
     let mut registers = vec![0; layout.space];
     for (index, (register, length)) in places(efuses).enumerate() {
         place(
@@ -44,7 +51,7 @@ pub fn encode(efuses: &Efuses) -> Vec<u8> {
 /// [`VirtFileError`] for an unknown chip or a file of another length.
 pub fn parse(chip: ChipId, file: &[u8]) -> Result<Efuses, VirtFileError> {
     let mut efuses = Efuses::blank(chip)?;
-    let layout = &efuses.model().registers;
+    let layout = &efuses.map().registers;
     if file.len() != layout.space {
         return Err(VirtFileError::Length {
             expected: layout.space,
@@ -73,7 +80,7 @@ pub fn parse(chip: ChipId, file: &[u8]) -> Result<Efuses, VirtFileError> {
     {
         efuses.controller.check_values = *check;
     }
-    Ok(efuses)
+    Ok(efuses.checked_revision()?)
 }
 
 /// Why a file is not one of `espefuse --virt`.
@@ -102,7 +109,7 @@ fn places(efuses: &Efuses) -> impl Iterator<Item = (usize, usize)> {
         .blocks
         .iter()
         .map(|block| usize::from(block.words) * 4);
-    efuses.model.registers.blocks.iter().copied().zip(lengths)
+    efuses.map().registers.blocks.iter().copied().zip(lengths)
 }
 
 /// Copies bytes to a register.

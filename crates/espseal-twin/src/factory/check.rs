@@ -1,11 +1,10 @@
 //! What can be said before anything is made: nothing overlaps, everything fits, and is for this chip.
 
-use espseal_format::chip::ChipId;
+use espseal_format::chip::{Chip, ChipId, chip};
 use espseal_format::partition_table::{Entry, PartitionType};
 use espseal_format::units::{Digest, SECTOR_SIZE};
 
 use super::{FactoryError, FactoryPlan, Security};
-use crate::chip::{ChipModel, Model};
 use crate::efuse::EfuseError;
 
 impl FactoryPlan<'_> {
@@ -19,9 +18,9 @@ impl FactoryPlan<'_> {
         self.check_security()
     }
 
-    pub(super) fn model(&self) -> Result<Model, FactoryError> {
+    pub(super) fn model(&self) -> Result<&'static Chip, FactoryError> {
         let unknown = || EfuseError::UnknownChip(self.chip);
-        Ok(ChipModel::of(self.chip).ok_or_else(unknown)?)
+        Ok(chip(self.chip).ok_or_else(unknown)?)
     }
 
     fn check_layout(&self) -> Result<(), FactoryError> {
@@ -29,7 +28,7 @@ impl FactoryPlan<'_> {
         if !table.is_sector_aligned() {
             return Err(FactoryError::Misaligned { offset: table });
         }
-        let start = u64::from(self.model()?.chip.bootloader_offset.get());
+        let start = u64::from(self.model()?.bootloader_offset.get());
         let end = start + self.bootloader.len().next_multiple_of(SECTOR_SIZE) as u64;
         if end > u64::from(table.get()) {
             return Err(FactoryError::BootloaderOverlapsTable { end, table });
@@ -125,8 +124,8 @@ impl FactoryPlan<'_> {
         else {
             return Ok(());
         };
-        let chip = self.model()?.chip;
-        if !chip.flash_encryption.contains(&flash_key.scheme()) {
+        let chip = self.model()?;
+        if !chip.encrypts_with(flash_key.scheme()) {
             return Err(FactoryError::FlashKeyScheme { chip: self.chip });
         }
         let (slots, found) = (chip.digest_slots, digests.len());

@@ -12,6 +12,7 @@ mod decisions;
 mod factory;
 mod hardware;
 mod idf;
+mod inspect;
 mod maker;
 mod power_cut;
 mod real_images;

@@ -28,7 +28,7 @@ fn open_device(chip: ChipId, pieces: &[(usize, Vec<u8>)]) -> VirtualDevice {
     for (at, bytes) in pieces {
         flash[*at..at + bytes.len()].copy_from_slice(bytes);
     }
-    let efuses = Efuses::as_shipped(chip, Mac([0x24, 0x0A, 0xC4, 1, 2, 3])).unwrap();
+    let efuses = Efuses::as_shipped(chip, None, Mac([0x24, 0x0A, 0xC4, 1, 2, 3])).unwrap();
     VirtualDevice::new(NorFlash::from_bytes(flash).unwrap(), efuses, OPEN)
 }
 

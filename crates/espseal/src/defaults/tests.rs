@@ -183,8 +183,10 @@ fn releases_meet_what_the_bootloader_asks_of_an_app() {
         for image in defaults.releases {
             let layout = ImageLayout::parse(image).unwrap();
             assert_eq!(layout.header.chip(), defaults.chip);
-            layout.check_mapping(chip).unwrap();
-            app_padding(&layout, chip.mmu_page_size).unwrap();
+            layout
+                .check_mapping(chip.mapping, chip.mmu_page_size())
+                .unwrap();
+            app_padding(&layout, chip.mmu_page_size()).unwrap();
             assert_eq!(usize::try_from(layout.image_len).unwrap(), image.len());
             let mapped: Vec<_> = layout
                 .segments

@@ -38,13 +38,13 @@ pub(crate) struct Hardware {
 pub(crate) fn manufacture(signed: &SignedInputs, digest: Digest, serial: u8) -> Result<Hardware> {
     let inputs = &signed.inputs;
     let model = chip::chip(inputs.chip).context("the chip has no table")?;
-    let scheme = *model
+    let kind = *model
         .flash_encryption
         .first()
         .context("the chip cannot encrypt flash")?;
-    let mut key = [0; 32];
+    let mut key = vec![0; kind.length];
     getrandom::fill(&mut key).context("no random numbers")?;
-    let flash_key = FlashKey::from_file(scheme, &key)?;
+    let flash_key = FlashKey::from_file(kind.scheme, &key)?;
     let first = inputs
         .table
         .factory()

@@ -16,7 +16,7 @@ use espseal_publish::observer::Observer;
 use espseal_publish::rehearsal::TwinRehearsal;
 use espseal_publish::release::{PublishRequest, Published, RepositoryState};
 use espseal_publish::rollout::RolloutRequest;
-use espseal_publish::rsa_signer::SecureBootKey;
+use espseal_publish::secure_boot_key::SecureBootKey;
 use espseal_server::config::{Access, Config, Limits};
 use espseal_server::serve::{Running, Server};
 
@@ -197,13 +197,13 @@ fn sign(folder: &Path, inputs: Inputs, key: &SecureBootKey) -> Result<SignedInpu
         &path("bootloader"),
         &inputs.bootloader,
         ImageKind::Bootloader,
-        key,
+        &[key],
     )?;
     fs::write(path("bootloader"), &bootloader.bytes)?;
     let files = [path("release-1"), path("release-2")];
     let mut releases = [Vec::new(), Vec::new()];
     for ((file, image), signed) in files.iter().zip(&inputs.releases).zip(&mut releases) {
-        *signed = sign_image(file, image, ImageKind::App, key)?.bytes;
+        *signed = sign_image(file, image, ImageKind::App, &[key])?.bytes;
         fs::write(file, &*signed).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(SignedInputs {

@@ -10,8 +10,10 @@ use super::*;
 use crate::flash_encryption::{FlashCipher, FlashCryptConfig, FlashKey};
 use crate::test_rng::TestRng;
 
-const KEYS: [(SchemeId, usize); 3] = [
+const KEYS: [(SchemeId, usize); 5] = [
+    (SchemeId::Esp32Aes, 24),
     (SchemeId::Esp32Aes, 32),
+    (SchemeId::XtsAes128, 16),
     (SchemeId::XtsAes128, 32),
     (SchemeId::XtsAes256, 64),
 ];

@@ -25,7 +25,7 @@ pub(super) fn parse(text: &str, places: &Places) -> Result<PartitionTable, CsvEr
         checksum: Checksum::Md5,
     };
     let mut free_from = i64::from(places.table.get()).saturating_add(i64::from(TABLE_SECTOR));
-    for (line, text) in (1..).zip(text.lines()) {
+    for (line, text) in (1..).zip(Lines(Some(text))) {
         let text = text.trim();
         if text.is_empty() || text.starts_with('#') {
             continue;
@@ -42,6 +42,32 @@ pub(super) fn parse(text: &str, places: &Places) -> Result<PartitionTable, CsvEr
     }
     Ok(table)
 }
+
+/// The lines of a text as Python's `splitlines` finds them.
+struct Lines<'a>(Option<&'a str>);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let text = self.0.filter(|text| !text.is_empty())?;
+        let Some((line, rest)) = text.split_once(BREAKS) else {
+            self.0 = None;
+            return Some(text);
+        };
+        let broken_by = text.get(line.len()..).unwrap_or_default();
+        self.0 = Some(match broken_by.starts_with("\r\n") {
+            true => rest.strip_prefix('\n').unwrap_or(rest),
+            false => rest,
+        });
+        Some(line)
+    }
+}
+
+/// Characters that end a line.
+const BREAKS: [char; 10] = [
+    '\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}',
+];
 
 impl<'a> Row<'a> {
     fn parse(line: usize, text: &'a str, places: &Places) -> Result<Self, CsvError> {

@@ -1,0 +1,137 @@
+//! Random burns on virtual eFuses of every chip, against espefuse: the same refusals, and the same file
+//! byte for byte after each operation.
+//!
+//! `espefuse/driver.py` is one Python process that holds espefuse for all of them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking, and its numbers are small"
+)]
+
+#[path = "espefuse/operation.rs"]
+mod operation;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
+use espseal_format::chip::CHIPS;
+use espseal_twin::efuse::espefuse_rules::EspefuseRefusal;
+use espseal_twin::efuse::{EfuseError, Efuses, virt};
+use operation::{Operation, Random};
+use serde_json::{Value, json};
+
+/// Sequences a chip, and operations a sequence.
+const SEQUENCES: u64 = 12;
+const OPERATIONS: usize = 28;
+
+#[test]
+fn random_burns_leave_the_file_that_espefuse_leaves() {
+    let mut driver = Driver::start();
+    let (mut accepted, mut refused, mut refused_alone) = (0, 0, 0);
+    let mut differences = Vec::new();
+    for chip in CHIPS {
+        for sequence in 0..SEQUENCES {
+            let mut random = Random(u64::from(chip.id.to_u16()) << 32 | sequence);
+            let operations = Operation::sequence(&mut random, chip, OPERATIONS);
+            let answers = driver.play(chip.id.target().unwrap(), &operations);
+            let mut efuses = Efuses::blank(chip.id).unwrap();
+            for (operation, answer) in operations.iter().zip(&answers) {
+                let place = format!("{} {sequence}: {operation:?}", chip.name());
+                let result = operation.apply(&mut efuses);
+                let refusal = answer["refused"].as_str();
+                if refusal.is_none()
+                    && matches!(
+                        result,
+                        Err(EspefuseRefusal::Efuse(EfuseError::PurposeTaken { .. }))
+                    )
+                {
+                    // espefuse burns a key for a purpose that it cannot set: the twin does not.
+                    refused_alone += 1;
+                    break;
+                }
+                if result.is_err() != refusal.is_some() {
+                    differences.push(format!("{place}\n  {result:?}\n  {refusal:?}"));
+                    break;
+                }
+                let file = from_hex(answer["file"].as_str().unwrap());
+                let ours = virt::encode(&efuses);
+                let differ: Vec<_> = (0..ours.len())
+                    .filter(|at| ours[*at] != file[*at])
+                    .map(|at| (ours.len() - 1 - at, ours[at], file[at]))
+                    .collect();
+                if !differ.is_empty() {
+                    differences.push(format!("{place}\n  register, ours, theirs: {differ:x?}"));
+                    break;
+                }
+                let read = virt::parse(chip.id, &file).unwrap();
+                assert_eq!(virt::encode(&read), file, "{place}: read and written");
+                *(if result.is_ok() {
+                    &mut accepted
+                } else {
+                    &mut refused
+                }) += 1;
+            }
+        }
+    }
+    println!(
+        "{} operations on {} chips: {accepted} accepted and {refused} refused alike, {} differences; \
+         {refused_alone} keys refused that espefuse burns for another purpose",
+        accepted + refused,
+        CHIPS.len(),
+        differences.len()
+    );
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert!(accepted > 1000 && refused > 500, "{accepted} {refused}");
+}
+
+/// A Python process that holds espefuse.
+struct Driver {
+    process: Child,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Driver {
+    fn start() -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/espefuse/driver.py");
+        let mut process = oracles::python()
+            .arg(script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let requests = process.stdin.take().unwrap();
+        let answers = BufReader::new(process.stdout.take().unwrap());
+        Self {
+            process,
+            requests,
+            answers,
+        }
+    }
+
+    fn play(&mut self, chip: &str, operations: &[Operation]) -> Vec<Value> {
+        let operations: Vec<_> = operations.iter().map(Operation::to_json).collect();
+        let request = json!({ "chip": chip, "operations": operations });
+        writeln!(self.requests, "{request}").unwrap();
+        self.requests.flush().unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        let Value::Array(answers) = serde_json::from_str(&line).unwrap() else {
+            unreachable!("a list of answers");
+        };
+        answers
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    (0..text.len() / 2)
+        .map(|index| u8::from_str_radix(&text[2 * index..2 * index + 2], 16).unwrap())
+        .collect()
+}
