@@ -37,7 +37,7 @@ enum Task {
     /// Run the agent on an emulated RISC-V core: update, power cuts, rollback, hostile bodies
     Emulate(emulate::Arguments),
     /// Measure how much the agent adds to a firmware
-    Size,
+    Size(size::Arguments),
     /// Build the device crates for a chip without an operating system or an allocator
     Nostd,
 }
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Emulate(arguments) => emulate::run(&arguments),
         Task::Oracles => oracles::install(),
-        Task::Size => size::run(),
+        Task::Size(arguments) => size::run(&arguments),
         Task::Nostd => nostd::run(),
     };
     match result {

@@ -124,6 +124,10 @@ pub(crate) fn public_key(secret: &SecretKey) -> PublicKeyBytes {
 
 /// Multiplies a point by a secret scalar, in constant time.
 #[inline(never)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "a group has neither overflow nor division"
+)]
 pub(crate) fn multiple(point: &ProjectivePoint, scalar: &NonZeroScalar) -> PublicKeyBytes {
     let product = (*point * **scalar).to_affine();
     let mut bytes = PublicKeyBytes([0x04; PublicKeyBytes::LEN]);

@@ -220,14 +220,10 @@ impl Path {
 
     #[inline(never)]
     fn number(&mut self, number: u32) -> &mut Self {
-        let mut unit = 1_u32;
-        while number / unit >= 10 {
-            unit = unit.saturating_mul(10);
+        if number >= 10 {
+            self.number(number / 10);
         }
-        while unit > 0 {
-            self.digit(number / unit % 10, 10);
-            unit /= 10;
-        }
+        self.digit(number % 10, 10);
         self
     }
 

@@ -41,7 +41,7 @@ fn ciphertext_and_tag_are_those_of_openssl() {
     assert_eq!(vectors.len(), 14);
     for vector in vectors {
         let mut body = vector.plaintext.clone();
-        let tag = BodyKeystream::new(&vector.key, &vector.iv).seal(&mut body);
+        let tag = BodyKeystream::new(&vector.key, &vector.iv).seal(&mut body, gcm::ghash_bulk);
         assert_eq!(body, vector.ciphertext, "{}", vector.name);
         assert_eq!(tag.0, vector.tag.0, "{}", vector.name);
         open(&vector.key, &vector.iv, &tag, &mut body).unwrap();

@@ -15,7 +15,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{DevicePrivateKey, EpochKey, InvalidPublicKey, OpenFailed};
-use crate::content::{BodyKeystream, Tag};
+use crate::content::{BodyKeystream, Tag, ghash_short};
 use crate::es256;
 use crate::hmac::hmac;
 
@@ -61,7 +61,7 @@ pub(super) fn seal<R: CryptoRng + ?Sized>(
     };
     let (message, tag) = entry.ciphertext.split_at_mut(32);
     message.copy_from_slice(&key.0);
-    tag.copy_from_slice(&aead.seal(message).0);
+    tag.copy_from_slice(&aead.seal(message, ghash_short).0);
     Ok(entry)
 }
 
@@ -86,7 +86,8 @@ pub(super) fn open(
     let mut key = EpochKey([0; 32]);
     key.0.copy_from_slice(message);
     let tag = Tag(tag.try_into().map_err(|_| OpenFailed)?);
-    aead.open(&tag, &mut key.0).map_err(|_| OpenFailed)?;
+    aead.open(&tag, &mut key.0, ghash_short)
+        .map_err(|_| OpenFailed)?;
     Ok(key)
 }
 
