@@ -6,6 +6,7 @@ use espseal_format::units::FlashOffset;
 
 use crate::agent::Agent;
 use crate::boot::Selection;
+use crate::crypto::Crypto;
 use crate::device_key::DeviceKey;
 use crate::error::{AgentError, DeviceError, HardwareError};
 use crate::flash::Flash;
@@ -16,7 +17,15 @@ use crate::platform::{Platform, Slot};
 use crate::transport::Transport;
 use crate::verify::CompleteSlot;
 
-impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F, T, K, P, O> {
+impl<F, T, K, P, O, C> Agent<'_, F, T, K, P, O, C>
+where
+    F: Flash,
+    T: Transport,
+    K: DeviceKey,
+    P: Platform,
+    O: Observer,
+    C: Crypto,
+{
     /// Makes the bootloader start a complete slot at the next restart (design, section 7 item 4).
     ///
     /// The entry goes to the sector that is *not* selected: torn, it leaves the old image selected.

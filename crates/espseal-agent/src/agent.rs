@@ -7,6 +7,7 @@ use espseal_format::units::{Digest, SECTOR_SIZE};
 use crate::acceptance::{Demands, Standing};
 use crate::boot::{self, Situation, Verdict};
 use crate::config::{Config, Region};
+use crate::crypto::{Crypto, SoftwareCrypto};
 use crate::device_key::DeviceKey;
 use crate::error::{AgentError, DeviceError, Misuse};
 use crate::flash::Flash;
@@ -26,13 +27,14 @@ use crate::workspace::Workspace;
 /// and [`confirm`](Self::confirm) once the new image has tested itself. Everything the agent
 /// remembers is in flash: an error, a panic or a power cut at any point is followed by a restart
 /// and `on_boot`.
-pub struct Agent<'a, F, T, K, P, O = Silent> {
+pub struct Agent<'a, F, T, K, P, O = Silent, C = SoftwareCrypto> {
     pub(crate) config: &'a Config<'a>,
     pub(crate) workspace: &'a mut Workspace,
     pub(crate) medium: Medium<F, O>,
     pub(crate) transport: T,
     pub(crate) key: K,
     pub(crate) platform: P,
+    pub(crate) crypto: C,
 }
 
 /// The device as the agent sees it, one part for each concern.
@@ -115,13 +117,37 @@ pub enum UpdateOutcome {
 }
 
 impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'a, F, T, K, P, O> {
-    /// Puts an agent together; touches no hardware.
+    /// Puts an agent together that computes in software, for images signed with RSA-3072; touches
+    /// no hardware.
+    ///
+    /// # Errors
+    /// [`Misuse::Layout`] or [`Misuse::BuiltInRoot`].
+    pub fn new(
+        parts: Parts<F, T, K, P, O>,
+        config: &'a Config<'a>,
+        workspace: &'a mut Workspace,
+    ) -> Result<Self, Misuse> {
+        Self::with_crypto(parts, SoftwareCrypto::new(), config, workspace)
+    }
+}
+
+impl<'a, F, T, K, P, O, C> Agent<'a, F, T, K, P, O, C>
+where
+    F: Flash,
+    T: Transport,
+    K: DeviceKey,
+    P: Platform,
+    O: Observer,
+    C: Crypto,
+{
+    /// Puts an agent together that uses the given engines.
     ///
     /// # Errors
     /// [`Misuse::Layout`] or [`Misuse::BuiltInRoot`].
     #[inline(never)]
-    pub fn new(
+    pub fn with_crypto(
         parts: Parts<F, T, K, P, O>,
+        crypto: C,
         config: &'a Config<'a>,
         workspace: &'a mut Workspace,
     ) -> Result<Self, Misuse> {
@@ -143,6 +169,7 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
             transport,
             key,
             platform,
+            crypto,
         };
         agent.load_built_in_root()?;
         Ok(agent)

@@ -17,6 +17,7 @@ use espseal_format::units::{Digest, Position};
 use crate::acceptance::{self, Clock, Demands, Installed, Standing};
 use crate::agent::Agent;
 use crate::config::{Config, Polling};
+use crate::crypto::Crypto;
 use crate::device_key::DeviceKey;
 use crate::error::{AgentError, DeviceError, Document, MetadataError, Misuse};
 use crate::fetch;
@@ -79,7 +80,15 @@ pub(crate) enum Advice {
     Install(Offered),
 }
 
-impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F, T, K, P, O> {
+impl<F, T, K, P, O, C> Agent<'_, F, T, K, P, O, C>
+where
+    F: Flash,
+    T: Transport,
+    K: DeviceKey,
+    P: Platform,
+    O: Observer,
+    C: Crypto,
+{
     /// Fetches and verifies `now`, the roots it asks for and `releases`, and persists the floors.
     ///
     /// Each step is a function of its own that is not inlined: what one of them needs on the stack

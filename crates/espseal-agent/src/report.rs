@@ -6,6 +6,7 @@ use espseal_format::report::{Event, MAX_POLL_LEN, MAX_REPORT_LEN, Poll, Report};
 use espseal_format::units::Digest;
 
 use crate::agent::Agent;
+use crate::crypto::Crypto;
 use crate::device_key::DeviceKey;
 use crate::error::{AgentError, Document, HardwareError, Misuse};
 use crate::fetch;
@@ -15,7 +16,15 @@ use crate::observer::Observer;
 use crate::platform::Platform;
 use crate::transport::Transport;
 
-impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F, T, K, P, O> {
+impl<F, T, K, P, O, C> Agent<'_, F, T, K, P, O, C>
+where
+    F: Flash,
+    T: Transport,
+    K: DeviceKey,
+    P: Platform,
+    O: Observer,
+    C: Crypto,
+{
     /// Signs and posts a report; `code` is that of the error, 0 for none.
     ///
     /// The counter is persisted first: a report that was lost on its way is not told again.

@@ -112,7 +112,10 @@ pub fn sha256<R: ReadAt>(
 }
 
 /// Reads `offset..offset + length` in order and hands each piece to `sink`.
-pub(crate) fn for_each_piece<R: ReadAt>(
+///
+/// # Errors
+/// The error of `reader`.
+pub fn for_each_piece<R: ReadAt>(
     reader: &mut R,
     offset: u32,
     length: u32,
