@@ -2,6 +2,7 @@
 //!
 //! Results that were measured on a named machine stand in `docs/benchmarks.md`.
 
+mod flash_encryption;
 mod seal;
 mod server;
 
@@ -11,6 +12,24 @@ use anyhow::Result;
 
 use crate::oracles::debian_packages;
 use crate::process;
+
+/// What to measure.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Measure this only
+    subject: Option<Subject>,
+}
+
+/// What there is to measure.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Subject {
+    /// Sealing an image
+    Seal,
+    /// The server, against nginx
+    Server,
+    /// Flash encryption, against OpenSSL and espsecure
+    FlashEncryption,
+}
 
 /// One line of the table.
 pub(crate) struct Row {
@@ -53,9 +72,15 @@ impl Row {
 }
 
 /// Builds for release, measures, and fails when a goal is missed.
-pub(crate) fn run() -> Result<()> {
-    for (program, package) in [("nginx", "nginx-light"), ("openssl", "openssl")] {
-        if !process::on_path(program) && !std::path::Path::new("/usr/sbin").join(program).exists() {
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let is_asked = |subject| arguments.subject.is_none_or(|only| only == subject);
+    for (subject, program, package) in [
+        (Subject::Server, "nginx", "nginx-light"),
+        (Subject::Seal, "openssl", "openssl"),
+        (Subject::Server, "openssl", "openssl"),
+    ] {
+        let system = std::path::Path::new("/usr/sbin").join(program);
+        if is_asked(subject) && !process::on_path(program) && !system.exists() {
             debian_packages(&[package])?;
         }
     }
@@ -63,17 +88,28 @@ pub(crate) fn run() -> Result<()> {
     let espseal = process::workspace().join("target/release/espseal");
     print!("{}", process::output(Command::new("date").arg("-u"))?);
     println!("{}", processor());
-    println!(
-        "{:<56} {:>10} {:>10} {:<4} {:>7}  goal",
-        "", "ours", "peer", "unit", "ratio"
-    );
-    let mut rows = seal::run(&espseal)?;
-    rows.extend(server::run(&espseal)?);
-    rows.iter().for_each(Row::print);
-    let missed = rows
-        .iter()
-        .filter(|row| row.goal.is_some_and(|goal| row.measured() > goal))
-        .count();
+    let mut missed = 0;
+    if is_asked(Subject::Seal) || is_asked(Subject::Server) {
+        println!(
+            "{:<56} {:>10} {:>10} {:<4} {:>7}  goal",
+            "", "ours", "peer", "unit", "ratio"
+        );
+        let mut rows = Vec::new();
+        if is_asked(Subject::Seal) {
+            rows.extend(seal::run(&espseal)?);
+        }
+        if is_asked(Subject::Server) {
+            rows.extend(server::run(&espseal)?);
+        }
+        rows.iter().for_each(Row::print);
+        missed += rows
+            .iter()
+            .filter(|row| row.goal.is_some_and(|goal| row.measured() > goal))
+            .count();
+    }
+    if is_asked(Subject::FlashEncryption) {
+        missed += flash_encryption::run(&espseal)?;
+    }
     anyhow::ensure!(missed == 0, "{missed} goal(s) missed");
     Ok(())
 }

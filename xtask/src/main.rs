@@ -2,11 +2,13 @@
 
 mod bench;
 mod ci;
+mod deliberate_bugs;
 mod demo;
 mod emulate;
 mod nostd;
 mod oracles;
 mod process;
+mod proofs;
 mod size;
 mod test;
 
@@ -27,7 +29,7 @@ enum Task {
     /// Install the oracles, then run every test of the workspace
     Test(test::Arguments),
     /// Measure ours and the peers' in one run, and print ratios
-    Bench,
+    Bench(bench::Arguments),
     /// Check formatting and lints, then run every test
     Ci,
     /// Run the main job: one release, all the way
@@ -36,6 +38,16 @@ enum Task {
     Oracles,
     /// Run the agent on an emulated RISC-V core: update, power cuts, rollback, hostile bodies
     Emulate(emulate::Arguments),
+    /// Cut the power before, inside and after every flash operation of an update
+    PowerCut(proofs::PowerCut),
+    /// Kill server and release authority 200 times under load; fill their disk
+    Durability,
+    /// Make the flash chip fail at every call of an update
+    Faults(proofs::Extent),
+    /// Poll hostile repositories: bent bytes, swapped files, stolen keys, wrong images
+    Hostile(proofs::Extent),
+    /// Break the code on purpose, one rule at a time: the proofs have to notice
+    DeliberateBugs(deliberate_bugs::Arguments),
     /// Measure how much the agent adds to a firmware
     Size(size::Arguments),
     /// Build the device crates for a chip without an operating system or an allocator
@@ -45,11 +57,16 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test(arguments) => test::run(&arguments),
-        Task::Bench => bench::run(),
+        Task::Bench(arguments) => bench::run(&arguments),
         Task::Ci => ci::run(),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Emulate(arguments) => emulate::run(&arguments),
         Task::Oracles => oracles::install(),
+        Task::DeliberateBugs(arguments) => deliberate_bugs::run(&arguments),
+        Task::Durability => proofs::durability(),
+        Task::Faults(extent) => proofs::run("faults", &extent, &[]),
+        Task::Hostile(extent) => proofs::run("hostile", &extent, &[]),
+        Task::PowerCut(arguments) => proofs::power_cut(&arguments),
         Task::Size(arguments) => size::run(&arguments),
         Task::Nostd => nostd::run(),
     };

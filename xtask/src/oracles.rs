@@ -31,10 +31,15 @@ const CARGO_PACKAGES: [(&str, &str); 3] = [
     ("esp-bootloader-esp-idf", "0.6.0"),
 ];
 
+/// Where they are.
+pub(crate) fn folder() -> PathBuf {
+    std::env::var_os("ESPSEAL_ORACLES")
+        .map_or_else(|| workspace().join("target/oracles"), PathBuf::from)
+}
+
 /// Installs every oracle that is not there yet, and says so.
 pub(crate) fn install() -> Result<()> {
-    let folder = std::env::var_os("ESPSEAL_ORACLES")
-        .map_or_else(|| workspace().join("target/oracles"), PathBuf::from);
+    let folder = folder();
     fs::create_dir_all(folder.join("packages"))
         .with_context(|| format!("cannot create {}", folder.display()))?;
     python_environment(&folder)?;

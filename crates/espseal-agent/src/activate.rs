@@ -46,7 +46,13 @@ where
         journal.record_mut().state = State::Activating;
         journal.store(&mut self.medium, &mut self.workspace.sector)?;
         let entry = OtadataEntry::new(seq, OtaState::New);
-        self.write_entry(otadata.next_sector(), &entry)?;
+        let sector = otadata.next_sector();
+        if let Err(error) = self.write_entry(sector, &entry) {
+            // Its CRC covers the sequence number only: an entry whose state did not take would start
+            // the new image without a rollback. Without the entry the old image stays.
+            let _ = self.medium.erase(self.entry_at(sector));
+            return Err(error.into());
+        }
         let manifest = complete.manifest();
         self.medium.event(&Event::Activated { slot, manifest });
         Ok(())

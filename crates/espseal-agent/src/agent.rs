@@ -75,7 +75,8 @@ pub enum BootOutcome {
         /// Failures so far; from two on it is quarantined.
         failures: u8,
     },
-    /// Activation was torn and the old image runs; the next update tries again.
+    /// Activation was torn; the old image runs, or will after a restart, and the next update tries
+    /// again.
     Torn {
         /// SHA-256 of the manifest.
         manifest: Digest,

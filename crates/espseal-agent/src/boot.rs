@@ -63,6 +63,9 @@ impl Selection {
 
 /// Whether an update may be staged now (design, section 7 item 1).
 ///
+/// A state that ESP-IDF has not assigned is a VALID whose write was torn: the CRC of an entry does
+/// not cover it, and the bootloader returns to such an entry as to a VALID one.
+///
 /// # Errors
 /// [`DeviceError::RunningNotSelected`], [`DeviceError::NotConfirmed`] or, for states that a
 /// bootloader with rollback never leaves behind, [`DeviceError::NoRollback`].
@@ -79,7 +82,7 @@ pub fn may_stage(
         return Ok(());
     };
     match (state, rule) {
-        (OtaState::Valid, _) => Ok(()),
+        (OtaState::Valid | OtaState::Unknown(_), _) => Ok(()),
         (OtaState::New | OtaState::Undefined, RollbackRule::Optional) => Ok(()),
         (OtaState::New | OtaState::Undefined, RollbackRule::Required) => {
             Err(DeviceError::NoRollback)
@@ -168,7 +171,18 @@ fn judge_new_image(situation: &Situation, confirming: bool) -> Verdict {
             },
             _,
         ) => Verdict::Await,
+        // It awaited confirmation before, so this is a VALID that did not take: write it again.
+        (Selection::Entry { .. }, _) if confirming => Verdict::Await,
         (Selection::Entry { .. }, RollbackRule::Optional) => Verdict::Await,
+        // No bootloader leaves this behind: NEW or ABORTED that did not take, and nobody watches the
+        // trial.
+        (
+            Selection::Entry {
+                state: OtaState::Unknown(_),
+                ..
+            },
+            RollbackRule::Required,
+        ) => again_if(true, situation.attempts),
         (Selection::Entry { .. }, RollbackRule::Required) => Verdict::NoRollback,
     }
 }
@@ -184,7 +198,12 @@ fn judge_old_image(situation: &Situation, confirming: bool) -> Verdict {
         // Rolled back by the app, or selected and found unbootable.
         Some(_) => false,
     };
-    if torn && situation.attempts < MAX_RETRIES {
+    again_if(torn, situation.attempts)
+}
+
+/// A torn activation is tried again a few times.
+const fn again_if(torn: bool, attempts: u8) -> Verdict {
+    if torn && attempts < MAX_RETRIES {
         Verdict::Retry
     } else {
         Verdict::Failed

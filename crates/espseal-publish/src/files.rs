@@ -4,7 +4,7 @@
 //! its name, so that a power cut, a full disk or Ctrl-C leaves the old file or the new one.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -176,6 +176,63 @@ pub fn replace(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), FileEr
     sync_folder(path)
 }
 
+/// A file that is written piece by piece under another name, and appears whole or not at all.
+///
+/// It is not flushed to the disk: for what can be made again from its input.
+#[derive(Debug)]
+pub struct Draft {
+    temporary: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// Starts a file.
+    ///
+    /// # Errors
+    /// [`FileError::Write`].
+    pub fn begin(path: &Path, secrecy: Secrecy) -> Result<Self, FileError> {
+        Ok(Self {
+            temporary: temporary(path, secrecy)?,
+            path: path.into(),
+        })
+    }
+
+    /// Gives the file its name, which must be free.
+    ///
+    /// # Errors
+    /// [`FileError::Exists`] when the name is taken, [`FileError::Write`] otherwise.
+    pub fn create(self) -> Result<(), FileError> {
+        match self.temporary.persist_noclobber(&self.path) {
+            Ok(_) => Ok(()),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(FileError::Exists { path: self.path })
+            }
+            Err(error) => Err(write_failed(&self.path, error.error)),
+        }
+    }
+
+    /// Gives the file its name, in the place of the one that had it.
+    ///
+    /// # Errors
+    /// [`FileError::Write`].
+    pub fn replace(self) -> Result<(), FileError> {
+        match self.temporary.persist(&self.path) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(write_failed(&self.path, error.error)),
+        }
+    }
+}
+
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.temporary.as_file_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.temporary.as_file_mut().flush()
+    }
+}
+
 /// Appends one line to a file that only grows, and flushes it to the disk.
 ///
 /// # Errors
@@ -243,6 +300,14 @@ fn write_temporary(
     secrecy: Secrecy,
 ) -> Result<tempfile::NamedTempFile, FileError> {
     let failed = |cause| write_failed(path, cause);
+    let mut temporary = temporary(path, secrecy)?;
+    temporary.write_all(bytes).map_err(failed)?;
+    temporary.as_file().sync_all().map_err(failed)?;
+    Ok(temporary)
+}
+
+/// Makes an empty file beside the one that is to be written.
+fn temporary(path: &Path, secrecy: Secrecy) -> Result<tempfile::NamedTempFile, FileError> {
     let folder = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
@@ -254,10 +319,9 @@ fn write_temporary(
         use std::os::unix::fs::PermissionsExt as _;
         builder.permissions(fs::Permissions::from_mode(0o644));
     }
-    let mut temporary = builder.tempfile_in(folder).map_err(failed)?;
-    temporary.write_all(bytes).map_err(failed)?;
-    temporary.as_file().sync_all().map_err(failed)?;
-    Ok(temporary)
+    builder
+        .tempfile_in(folder)
+        .map_err(|cause| write_failed(path, cause))
 }
 
 /// Flushes the folder entry, without which a power cut may forget the new name.

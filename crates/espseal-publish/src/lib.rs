@@ -19,6 +19,7 @@ pub mod development_ca;
 pub mod enrolment;
 pub mod epochs;
 pub mod files;
+pub mod flash_encryption;
 pub mod idf_recipient;
 pub mod image_check;
 pub mod image_signing;

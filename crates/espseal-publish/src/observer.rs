@@ -18,6 +18,10 @@ pub enum Stage {
     Storing,
     /// Signing the metadata.
     Signing,
+    /// Encrypting data for flash.
+    Encrypting,
+    /// Decrypting data from flash.
+    Decrypting,
 }
 
 impl Stage {
@@ -32,6 +36,8 @@ impl Stage {
             Self::Wrapping => "wrapping keys for the devices",
             Self::Storing => "writing the repository",
             Self::Signing => "signing",
+            Self::Encrypting => "MiB encrypted",
+            Self::Decrypting => "MiB decrypted",
         }
     }
 }

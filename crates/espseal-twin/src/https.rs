@@ -22,6 +22,27 @@ pub struct HttpsClient {
     agent: Agent,
 }
 
+/// How long an answer may take, in each of its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For the connection, TLS included.
+    pub connect: Duration,
+    /// For the head of the answer, once the request is out.
+    pub head: Duration,
+    /// For the whole body, however it drips in.
+    pub body: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(300),
+        }
+    }
+}
+
 /// What came back, before its body is read.
 pub struct Answer {
     /// HTTP status.
@@ -50,6 +71,14 @@ impl HttpsClient {
     /// # Errors
     /// [`HttpsError::Roots`] when there is none.
     pub fn new(roots_pem: &[u8]) -> Result<Self, HttpsError> {
+        Self::with_deadlines(roots_pem, Deadlines::default())
+    }
+
+    /// The same with other deadlines.
+    ///
+    /// # Errors
+    /// [`HttpsError::Roots`] when there is none.
+    pub fn with_deadlines(roots_pem: &[u8], deadlines: Deadlines) -> Result<Self, HttpsError> {
         let roots = ureq::tls::parse_pem(roots_pem)
             .filter_map(|item| match item {
                 Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(Ok(certificate)),
@@ -74,9 +103,9 @@ impl HttpsClient {
             .max_redirects_will_error(false)
             .http_status_as_error(false)
             .max_response_header_size(16 * 1024)
-            .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_recv_response(Some(Duration::from_secs(30)))
-            .timeout_recv_body(Some(Duration::from_secs(300)))
+            .timeout_connect(Some(deadlines.connect))
+            .timeout_recv_response(Some(deadlines.head))
+            .timeout_recv_body(Some(deadlines.body))
             .build()
             .new_agent();
         Ok(Self { agent })

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 
-use crate::power::{Grant, Power, PowerLost};
+use crate::power::{Grant, Power, PowerLost, Tear};
 
 /// A NOR flash chip. Prints without its contents.
 pub struct NorFlash {
@@ -21,6 +21,29 @@ pub struct NorFlash {
     file: Option<File>,
     power: Power,
     protection: WriteProtection,
+    changes: Option<Vec<Change>>,
+}
+
+/// One program or erase that was carried out whole: what a cut inside it would have left can be
+/// worked out afterwards, without doing everything before it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// First byte.
+    pub offset: FlashOffset,
+    /// The cells before.
+    pub old: Vec<u8>,
+    /// The cells after.
+    pub new: Vec<u8>,
+}
+
+impl Change {
+    /// The cells as this tear would have left them.
+    #[must_use]
+    pub fn torn(&self, tear: Tear) -> Vec<u8> {
+        let mut cells = self.new.clone();
+        tear.apply(&self.old, &mut cells);
+        cells
+    }
 }
 
 /// State of the chip's block-protection bits.
@@ -59,6 +82,7 @@ impl NorFlash {
             file: None,
             power: Power::default(),
             protection: WriteProtection::Off,
+            changes: None,
         })
     }
 
@@ -102,6 +126,24 @@ impl NorFlash {
     #[must_use]
     pub fn contents(&self) -> &[u8] {
         &self.cells
+    }
+
+    /// Replaces cells behind the device's back, as a programmer clipped to the chip would: no
+    /// operation counts, no power is needed, and nothing is written to a chip's file.
+    ///
+    /// # Errors
+    /// [`NorError::OutOfBounds`].
+    pub fn overwrite(&mut self, offset: FlashOffset, cells: &[u8]) -> Result<(), NorError> {
+        self.range(offset, cells.len())?;
+        let start = usize::try_from(offset.get()).unwrap_or(usize::MAX);
+        let own = self.cells.iter_mut().skip(start);
+        own.zip(cells).for_each(|(own, cell)| *own = *cell);
+        Ok(())
+    }
+
+    /// Keeps every program and erase from now on; gives those kept so far.
+    pub fn record_changes(&mut self) -> Vec<Change> {
+        self.changes.replace(Vec::new()).unwrap_or_default()
     }
 
     /// Sets or clears the stuck write protection.
@@ -164,6 +206,13 @@ impl NorFlash {
             })?;
         if let Grant::Torn(tear) = grant {
             tear.apply(cells, &mut new);
+        }
+        if let Some(changes) = &mut self.changes {
+            changes.push(Change {
+                offset,
+                old: cells.to_vec(),
+                new: new.clone(),
+            });
         }
         cells.copy_from_slice(&new);
         if let Some(file) = &mut self.file {
@@ -277,6 +326,29 @@ mod tests {
         assert_eq!(chip.contents()[5], 0x30);
         chip.erase_sector(at(0)).unwrap();
         assert_eq!(chip.contents()[5], 0xFF);
+    }
+
+    #[test]
+    fn a_change_torn_afterwards_is_what_a_cut_would_have_left() {
+        for tear in [0, 3, 4095]
+            .map(Tear::AfterBytes)
+            .into_iter()
+            .chain([Tear::Scattered(9)])
+        {
+            let mut whole = chip();
+            whole.program(at(0x1000), &[0x5A; 4096]).unwrap();
+            whole.record_changes();
+            whole.erase_sector(at(0x1000)).unwrap();
+            let [change] = whole.record_changes().try_into().unwrap();
+            let mut cut = chip();
+            cut.program(at(0x1000), &[0x5A; 4096]).unwrap();
+            let operation = 0;
+            let moment = Moment::Inside(tear);
+            cut.power().plan([PowerCut { operation, moment }]);
+            assert!(cut.erase_sector(at(0x1000)).is_err());
+            whole.overwrite(change.offset, &change.torn(tear)).unwrap();
+            assert!(whole.contents() == cut.contents(), "{tear:?}");
+        }
     }
 
     #[test]

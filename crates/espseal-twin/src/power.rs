@@ -41,6 +41,9 @@ pub enum Tear {
     /// Each bit has its old or its new value, drawn from this seed: an erase or a program pulse
     /// works on all cells at once.
     Scattered(u64),
+    /// Every bit has its new value but for this one, counted from the lowest of the first byte: the
+    /// slowest cell of a pulse that was cut short.
+    SlowBit(u32),
 }
 
 /// The device is without power until it is switched on again.
@@ -155,6 +158,13 @@ impl Tear {
                     *new = (*new & !kept) | (*old & kept);
                 }
             }
+            Self::SlowBit(bit) => {
+                let cell = usize::try_from(bit / 8).unwrap_or(usize::MAX);
+                let mask = 1_u8 << (bit % 8);
+                if let (Some(new), Some(old)) = (new.get_mut(cell), old.get(cell)) {
+                    *new = (*new & !mask) | (*old & mask);
+                }
+            }
             Self::Scattered(seed) => {
                 let mut state = seed;
                 for (new, old) in new.iter_mut().zip(old) {
@@ -213,6 +223,14 @@ mod tests {
         let mut new = [0x11; 4];
         Tear::AfterBytes(1).apply(&old, &mut new);
         assert_eq!(new, [0x11, 0x1F, 0xFF, 0xFF]);
+    }
+
+    #[test]
+    fn a_slow_bit_is_the_only_one_that_keeps_its_value() {
+        let old = [0xFF; 3];
+        let mut new = [0; 3];
+        Tear::SlowBit(9).apply(&old, &mut new);
+        assert_eq!(new, [0, 2, 0]);
     }
 
     #[test]

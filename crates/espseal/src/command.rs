@@ -1,9 +1,12 @@
 //! The verbs: one file each, one line each in [`Command`] and in [`Command::run`].
 
+mod decrypt;
 mod demo;
 mod device;
+mod encrypt;
 pub(crate) mod espsecure;
 mod flash;
+mod flash_data;
 mod flash_options;
 mod image;
 mod init;
@@ -38,6 +41,8 @@ pub(crate) enum Command {
     Now(now::Now),
     Root(root::Root),
     Seal(seal::Seal),
+    Encrypt(encrypt::Encrypt),
+    Decrypt(decrypt::Decrypt),
     Serve(serve::Serve),
     Espsecure(espsecure::Espsecure),
     #[command(subcommand)]
@@ -64,8 +69,10 @@ impl Command {
             Self::Now(verb) => verb.run(context),
             Self::Root(verb) => verb.run(context),
             Self::Seal(verb) => verb.run(),
+            Self::Encrypt(verb) => verb.run(context),
+            Self::Decrypt(verb) => verb.run(context),
             Self::Serve(verb) => verb.run(context),
-            Self::Espsecure(verb) => verb.run(),
+            Self::Espsecure(verb) => verb.run(context),
             Self::Image(verb) => verb.run(),
             Self::Partitions(verb) => verb.run(),
             Self::Otadata(verb) => verb.run(),

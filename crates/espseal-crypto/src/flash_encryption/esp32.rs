@@ -13,11 +13,13 @@
 //! | 2 | 132..195 | 3 x 19 bits, then offset bits 10..=5 |
 //! | 3 | 195..256 | 3 x 19 bits, then offset bits 8..=5 |
 //!
-//! An ESP32 maps 16 MB of flash, so there are no higher offset bits; they would be ignored here.
+//! An ESP32 maps 16 MB of flash, so the hardware has no higher offset bits. espsecure goes on:
+//! a copy of the offset grows to the left, over the copy before it, and whole copies are *added*.
+//! So does this module, to give the same bytes.
 //!
 //! Source: ESP-IDF `docs/en/security/flash-encryption.rst` for the scheme and the ranges; the
 //! filling was found by searching for the key bits that explain espsecure's output
-//! (`vectors/flash-encryption/README.md`).
+//! (`vectors/flash-encryption/README.md`), within 16 MB and beyond.
 
 use aes::cipher::{BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _};
 use aes::{Aes256Dec, Aes256Enc, Block};
@@ -112,18 +114,62 @@ impl Cipher {
     }
 }
 
+/// Where rows stop to differ from each other by their lowest offset bits alone: 16 MB.
+#[cfg(target_arch = "x86_64")]
+pub(super) const LINEAR_END: u32 = 1 << 24;
+
+/// One bit where each whole copy of the offset ends: key bits 18, 37, 56; 85, 104, 123; 150, 169,
+/// 188; 213, 232, 251.
+const WHOLE_COPIES: [u128; 2] = [
+    0x0000_2000_0400_0080_0000_0400_0080_0010,
+    0x0000_0200_0040_0008_0000_0400_0080_0010,
+];
+/// One bit where each range ends, and with it the part of a copy: key bits 66, 131, 194 and 255.
+const RANGE_ENDS: [u128; 2] = [
+    0x2000_0000_0000_0000,
+    0x1000_0000_0000_0000_2000_0000_0000_0001,
+];
+/// The key bits for which that part is meant: the last 10, 8, 6 and 4 of the ranges.
+const PARTS: [u128; 2] = [
+    0x0000_0000_0000_007F_E000_0000_0000_000F,
+    0xF000_0000_0000_0007_E000_0000_0000_000F,
+];
+/// The ranges of key bits, by the bit of `FLASH_CRYPT_CONFIG` that enables them.
+const RANGES: [[u128; 2]; 4] = [
+    [!0 << 61, 0],
+    [!0 >> 67, !0 << 124],
+    [0, !0 >> 4 & !0 << 61],
+    [0, !0 >> 67],
+];
+
 /// Spreads the offset over the 256 key bits, most significant bit first.
 fn tweak(offset: u32, config: FlashCryptConfig) -> [u128; 2] {
-    let field = u128::from((offset >> 5) & 0x7_FFFF);
-    let thrice = (field << 38) | (field << 19) | field;
-    let enabled = |bit: u8| 0_u128.wrapping_sub(u128::from((config.get() >> bit) & 1));
-    let first = ((thrice << 10) | (field & 0x3FF)) & enabled(0); // 67 bits
-    let second = ((thrice << 8) | (field & 0xFF)) & enabled(1); // 65 bits
-    let third = ((thrice << 6) | (field & 0x3F)) & enabled(2); // 63 bits
-    let fourth = ((thrice << 4) | (field & 0xF)) & enabled(3); // 61 bits
+    let [whole_first, whole_second] = copies(offset, WHOLE_COPIES);
+    let [part_first, part_second] = copies(offset, RANGE_ENDS);
+    let [first_parts, second_parts] = PARTS;
+    let (mut first_enabled, mut second_enabled) = (0, 0);
+    for (bit, [first, second]) in RANGES.into_iter().enumerate() {
+        let enabled = 0_u128.wrapping_sub(u128::from((config.get() >> bit) & 1));
+        first_enabled |= first & enabled;
+        second_enabled |= second & enabled;
+    }
     [
-        (first << 61) | (second >> 4),
-        (second << 124) | (third << 61) | fourth,
+        (whole_first | part_first & first_parts) & first_enabled,
+        (whole_second | part_second & second_parts) & second_enabled,
+    ]
+}
+
+/// Adds up copies of the offset bits from 5 on, one that ends on each bit of `ends`: a product of
+/// 256 bits.
+fn copies(offset: u32, [first, second]: [u128; 2]) -> [u128; 2] {
+    const LOW: u128 = u64::MAX as u128;
+    let field = u128::from(offset >> 5);
+    let low = (second & LOW).wrapping_mul(field);
+    let high = (second >> 64).wrapping_mul(field).wrapping_add(low >> 64);
+    let carry = high >> 64;
+    [
+        first.wrapping_mul(field).wrapping_add(carry),
+        high << 64 | low & LOW,
     ]
 }
 
@@ -158,8 +204,35 @@ mod tests {
     }
 
     #[test]
-    fn offset_bits_outside_5_to_23_do_not_reach_the_key() {
-        let config = FlashCryptConfig::DEFAULT;
-        assert_eq!(tweak(0xFF00_001F, config), [0, 0]);
+    fn offset_bits_below_5_do_not_reach_the_key() {
+        assert_eq!(tweak(0x1F, FlashCryptConfig::DEFAULT), [0, 0]);
+    }
+
+    #[test]
+    fn each_offset_bit_reaches_the_key_bits_that_explain_espsecure() {
+        let key_bits: [(u32, &[u32]); 6] = [
+            (
+                5,
+                &[
+                    18, 37, 56, 66, 85, 104, 123, 131, 150, 169, 188, 194, 213, 232, 251, 255,
+                ],
+            ),
+            (
+                14,
+                &[9, 28, 47, 57, 76, 95, 114, 141, 160, 179, 204, 223, 242],
+            ),
+            (23, &[0, 19, 38, 67, 86, 105, 132, 151, 170, 195, 214, 233]),
+            (24, &[18, 37, 66, 85, 104, 131, 150, 169, 194, 213, 232]),
+            (25, &[17, 36, 65, 84, 103, 130, 149, 168, 193, 212, 231]),
+            (30, &[12, 31, 60, 79, 98, 125, 144, 163, 188, 207, 226]),
+        ];
+        for (offset_bit, bits) in key_bits {
+            let mut expected = [0_u128; 2];
+            for bit in bits {
+                expected[*bit as usize / 128] |= 1 << (127 - bit % 128);
+            }
+            let found = tweak(1 << offset_bit, FlashCryptConfig::DEFAULT);
+            assert_eq!(found, expected, "offset bit {offset_bit}");
+        }
     }
 }

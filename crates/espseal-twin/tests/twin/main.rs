@@ -11,6 +11,7 @@ mod anti_rollback;
 mod decisions;
 mod factory;
 mod hardware;
+mod hostile_network;
 mod idf;
 mod inspect;
 mod maker;

@@ -1,6 +1,6 @@
 //! The agent's network, over TLS to a small server.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 
@@ -17,6 +17,17 @@ const BODY: Digest = Digest([7; 32]);
 /// Answers each connection once with what `answer` makes of the request line and range; gives the
 /// server's base URL and certificate.
 fn serve(answer: fn(&str, Option<&str>) -> String) -> (String, String) {
+    listen(move |head, stream| {
+        let mut lines = head.lines();
+        let line = lines.next().unwrap_or_default();
+        let range = lines.find_map(|line| line.strip_prefix("range: "));
+        let _ = stream.write_all(answer(line, range).as_bytes());
+    })
+}
+
+/// Hands each connection's head, in lower case but for its first line, and the connection to
+/// `handle`; gives the server's base URL and certificate.
+pub(crate) fn listen(handle: impl Fn(&str, &mut dyn Write) + Send + 'static) -> (String, String) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -36,8 +47,8 @@ fn serve(answer: fn(&str, Option<&str>) -> String) -> (String, String) {
         for stream in listener.incoming().flatten() {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut reader = BufReader::new(StreamOwned::new(connection, stream));
-            let (mut line, mut range, mut length) = (String::new(), None, 0);
-            if reader.read_line(&mut line).is_err() {
+            let (mut head, mut length) = (String::new(), 0);
+            if reader.read_line(&mut head).is_err() {
                 continue;
             }
             loop {
@@ -45,17 +56,16 @@ fn serve(answer: fn(&str, Option<&str>) -> String) -> (String, String) {
                 if reader.read_line(&mut header).is_err() || header.trim().is_empty() {
                     break;
                 }
-                let (name, value) = header.trim().split_once(": ").unwrap_or_default();
-                match name.to_ascii_lowercase().as_str() {
-                    "range" => range = Some(value.to_owned()),
-                    "content-length" => length = value.parse().unwrap(),
-                    _ => {}
+                let header = header.to_ascii_lowercase();
+                if let Some(value) = header.trim().strip_prefix("content-length: ") {
+                    length = value.parse().unwrap();
                 }
+                head += &header;
             }
             let mut body = vec![0; length];
             reader.read_exact(&mut body).unwrap();
             let stream = reader.get_mut();
-            let _ = stream.write_all(answer(line.trim(), range.as_deref()).as_bytes());
+            handle(&head.replace("\r\n", "\n"), stream);
             stream.conn.send_close_notify();
             let _ = stream.flush();
         }

@@ -12,16 +12,20 @@ use std::path::Path;
 use clap::{Parser, Subcommand, ValueEnum};
 use espseal_publish::data_signing::Padding;
 
-use crate::cli::{Global, Outcome};
+use crate::cli::{Context, Global, Outcome};
 
+mod decrypt_flash_data;
 mod digest_private_key;
 mod digest_sdc_public_key;
 mod digest_secure_bootloader;
+mod encrypt_flash_data;
 mod extract_public_key;
 mod file;
+mod flash_data;
 mod generate_flash_encryption_key;
 mod generate_sdc_certificate;
 mod generate_signing_key;
+mod integer;
 mod key_digest;
 mod sign_data;
 mod signature_info_v2;
@@ -48,6 +52,8 @@ pub(crate) struct Espsecure {
 /// One of espsecure's commands.
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(alias = "decrypt_flash_data")]
+    DecryptFlashData(decrypt_flash_data::DecryptFlashData),
     #[command(alias = "digest_private_key")]
     DigestPrivateKey(digest_private_key::DigestPrivateKey),
     /// Old name of digest-sbv2-public-key.
@@ -59,6 +65,8 @@ enum Command {
     DigestSdcPublicKey(digest_sdc_public_key::DigestSdcPublicKey),
     #[command(alias = "digest_secure_bootloader")]
     DigestSecureBootloader(digest_secure_bootloader::DigestSecureBootloader),
+    #[command(alias = "encrypt_flash_data")]
+    EncryptFlashData(encrypt_flash_data::EncryptFlashData),
     #[command(alias = "extract_public_key")]
     ExtractPublicKey(extract_public_key::ExtractPublicKey),
     #[command(alias = "generate_flash_encryption_key")]
@@ -77,8 +85,10 @@ enum Command {
 
 impl Espsecure {
     /// Runs the command.
-    pub(super) fn run(self) -> Outcome {
+    pub(super) fn run(self, context: &Context) -> Outcome {
         let outcome = match self.command {
+            Command::DecryptFlashData(command) => command.run(context),
+            Command::EncryptFlashData(command) => command.run(context),
             Command::DigestPrivateKey(command) => command.run(),
             Command::DigestRsaPublicKey(command) => command.run(),
             Command::DigestSbv2PublicKey(command) => command.run(),

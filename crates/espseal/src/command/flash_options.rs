@@ -154,7 +154,8 @@ pub(crate) fn offset(text: &str) -> Result<FlashOffset, String> {
     number(text).map(FlashOffset::new)
 }
 
-fn crypt_config(text: &str) -> Result<FlashCryptConfig, String> {
+/// Reads a value of FLASH_CRYPT_CONFIG.
+pub(crate) fn crypt_config(text: &str) -> Result<FlashCryptConfig, String> {
     number(text)
         .ok()
         .and_then(|value| FlashCryptConfig::new(u8::try_from(value).ok()?))

@@ -128,9 +128,11 @@ impl Bench {
     /// Runs both programs without comparing anything.
     pub(crate) fn run(&mut self, arguments: &[&str], input: &[u8], before: Option<&[u8]>) -> Both {
         let command = arguments.first().copied().unwrap_or_default();
-        let name = ["digest", "extract", "generate", "sign", "verify"]
-            .into_iter()
-            .find(|name| command.starts_with(name));
+        let name = [
+            "decrypt", "digest", "encrypt", "extract", "generate", "sign", "verify",
+        ]
+        .into_iter()
+        .find(|name| command.starts_with(name));
         *self.compared.entry(name.unwrap_or("other")).or_default() += 1;
         let [theirs, ours] = ["theirs.out", "ours.out"].map(|out| -> Vec<String> {
             let _ = fs::remove_file(self.path(out));

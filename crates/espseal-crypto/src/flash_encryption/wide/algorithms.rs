@@ -183,9 +183,13 @@ macro_rules! algorithms {
                 let mut halves = [[$zero(); SETS]; 2];
                 let [firsts, seconds] = &mut halves;
                 for (first, second) in firsts.iter_mut().zip(seconds) {
-                    let [one, two] = key.halves(address);
-                    *first = $xor(all(&one.to_be_bytes()), low[0]);
-                    *second = $xor(all(&two.to_be_bytes()), low[1]);
+                    if address < esp32::LINEAR_END {
+                        let [one, two] = key.halves(address);
+                        *first = $xor(all(&one.to_be_bytes()), low[0]);
+                        *second = $xor(all(&two.to_be_bytes()), low[1]);
+                    } else {
+                        [*first, *second] = each_row(key, address);
+                    }
                     address = address.wrapping_add(ROWS);
                 }
                 expand_256(halves, &mut schedule);
@@ -215,6 +219,20 @@ macro_rules! algorithms {
                 }
             }
             schedule.zeroize();
+        }
+
+        /// Derives the halves of the key of every row, where nothing is known of their difference.
+        #[target_feature(enable = $features)]
+        fn each_row(key: &esp32::Cipher, address: u32) -> [$vector; 2] {
+            let mut halves = [[0; BYTES]; 2];
+            let [left, right] = &mut halves;
+            let (left, right) = (left.as_chunks_mut().0, right.as_chunks_mut().0);
+            let mut address = address;
+            for (left, right) in left.iter_mut().zip(right) {
+                [*left, *right] = key.halves(address).map(u128::to_be_bytes);
+                address = address.wrapping_add(32);
+            }
+            halves.map(|half| load(&half))
         }
 
         /// Expands AES-128 keys.
