@@ -52,7 +52,7 @@ enum Task {
     /// Break the code on purpose, one rule at a time: the proofs have to notice
     DeliberateBugs(deliberate_bugs::Arguments),
     /// Measure how much the agent adds to a firmware
-    Size,
+    Size(size::Arguments),
     /// Build the device crates for a chip without an operating system or an allocator
     Nostd,
 }
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
         Task::Faults(extent) => proofs::run("faults", &extent, &[]),
         Task::Hostile(extent) => proofs::run("hostile", &extent, &[]),
         Task::PowerCut(arguments) => proofs::power_cut(&arguments),
-        Task::Size => size::run(),
+        Task::Size(arguments) => size::run(&arguments),
         Task::Nostd => nostd::run(),
     };
     match result {

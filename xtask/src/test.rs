@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{emulate, nostd, oracles, process};
+use crate::{emulate, nostd, oracles, process, size};
 
 /// What to test.
 #[derive(clap::Args, Default)]
@@ -21,6 +21,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut tally = Tally::default();
     if arguments.cargo.is_empty() {
         nostd::run()?;
+        size::run(&size::Arguments::SHARE)?;
         tally.run(&["--workspace", "--doc"])?;
         tally.run(&["--workspace", "--all-targets", "--no-fail-fast"])?;
         emulate::run(&emulate::Arguments::SHARE)?;

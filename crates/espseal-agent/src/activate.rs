@@ -6,6 +6,7 @@ use espseal_format::units::FlashOffset;
 
 use crate::agent::Agent;
 use crate::boot::Selection;
+use crate::crypto::Crypto;
 use crate::device_key::DeviceKey;
 use crate::error::{AgentError, DeviceError, HardwareError};
 use crate::flash::Flash;
@@ -16,10 +17,19 @@ use crate::platform::{Platform, Slot};
 use crate::transport::Transport;
 use crate::verify::CompleteSlot;
 
-impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F, T, K, P, O> {
+impl<F, T, K, P, O, C> Agent<'_, F, T, K, P, O, C>
+where
+    F: Flash,
+    T: Transport,
+    K: DeviceKey,
+    P: Platform,
+    O: Observer,
+    C: Crypto,
+{
     /// Makes the bootloader start a complete slot at the next restart (design, section 7 item 4).
     ///
     /// The entry goes to the sector that is *not* selected: torn, it leaves the old image selected.
+    #[inline(never)]
     pub(crate) fn activate(
         &mut self,
         journal: &mut Journal,
@@ -50,6 +60,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
 
     /// Erases an otadata entry that names `target` without being selected (item 2): what an
     /// earlier attempt left behind must not speak for what is staged now.
+    #[inline(never)]
     pub(crate) fn clear_stale_entries(&mut self, target: Slot) -> Result<(), HardwareError> {
         let otadata = self.read_otadata()?;
         let selected = otadata.selected().map(|(sector, _)| sector);
@@ -63,6 +74,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Erases the selected entry if it names `target`: the image in it did not start.
+    #[inline(never)]
     pub(crate) fn drop_selected_entry(&mut self, target: Slot) -> Result<(), HardwareError> {
         let otadata = self.read_otadata()?;
         match otadata.selected() {
@@ -74,6 +86,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Rewrites the selected entry as VALID (item 5): the same sector, the same sequence number.
+    #[inline(never)]
     pub(crate) fn mark_selected_valid(&mut self) -> Result<(), HardwareError> {
         let otadata = self.read_otadata()?;
         match otadata.selected() {
@@ -85,6 +98,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Reads both otadata entries, decrypted.
+    #[inline(never)]
     pub(crate) fn read_otadata(&mut self) -> Result<Otadata, HardwareError> {
         let mut entries = [[0; ENTRY_LEN]; 2];
         for (sector, bytes) in entries.iter_mut().enumerate() {
@@ -116,6 +130,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         slot_of(entry.seq, self.config.layout.slot_count()).map(Slot::Ota) == Some(target)
     }
 
+    #[inline(never)]
     fn write_entry(&mut self, sector: usize, entry: &OtadataEntry) -> Result<(), HardwareError> {
         let at = self.entry_at(sector);
         let buffer = &mut self.workspace.sector;

@@ -1,18 +1,19 @@
 //! The agent: what the firmware calls at boot, at each poll, and after its self-test.
 
 use espseal_format::journal::{Install, State};
-use espseal_format::metadata::root::Root;
+use espseal_format::metadata::manifest::Manifest;
 use espseal_format::units::{Digest, SECTOR_SIZE};
 
 use crate::acceptance::{Demands, Standing};
 use crate::boot::{self, Situation, Verdict};
 use crate::config::{Config, Region};
+use crate::crypto::{Crypto, SoftwareCrypto};
 use crate::device_key::DeviceKey;
 use crate::error::{AgentError, DeviceError, Misuse};
 use crate::flash::Flash;
 use crate::journal::Journal;
 use crate::medium::Medium;
-use crate::metadata::{self, Advice, Offered, VerifiedManifest};
+use crate::metadata::{Advice, Offered, VerifiedManifest};
 use crate::observer::{Event, Observer, Silent};
 use crate::platform::{Platform, Slot};
 use crate::stage::Staging;
@@ -26,13 +27,14 @@ use crate::workspace::Workspace;
 /// and [`confirm`](Self::confirm) once the new image has tested itself. Everything the agent
 /// remembers is in flash: an error, a panic or a power cut at any point is followed by a restart
 /// and `on_boot`.
-pub struct Agent<'a, F, T, K, P, O = Silent> {
+pub struct Agent<'a, F, T, K, P, O = Silent, C = SoftwareCrypto> {
     pub(crate) config: &'a Config<'a>,
     pub(crate) workspace: &'a mut Workspace,
     pub(crate) medium: Medium<F, O>,
     pub(crate) transport: T,
     pub(crate) key: K,
     pub(crate) platform: P,
+    pub(crate) crypto: C,
 }
 
 /// The device as the agent sees it, one part for each concern.
@@ -116,12 +118,37 @@ pub enum UpdateOutcome {
 }
 
 impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'a, F, T, K, P, O> {
-    /// Puts an agent together; touches no hardware.
+    /// Puts an agent together that computes in software, for images signed with RSA-3072; touches
+    /// no hardware.
     ///
     /// # Errors
     /// [`Misuse::Layout`] or [`Misuse::BuiltInRoot`].
     pub fn new(
         parts: Parts<F, T, K, P, O>,
+        config: &'a Config<'a>,
+        workspace: &'a mut Workspace,
+    ) -> Result<Self, Misuse> {
+        Self::with_crypto(parts, SoftwareCrypto::new(), config, workspace)
+    }
+}
+
+impl<'a, F, T, K, P, O, C> Agent<'a, F, T, K, P, O, C>
+where
+    F: Flash,
+    T: Transport,
+    K: DeviceKey,
+    P: Platform,
+    O: Observer,
+    C: Crypto,
+{
+    /// Puts an agent together that uses the given engines.
+    ///
+    /// # Errors
+    /// [`Misuse::Layout`] or [`Misuse::BuiltInRoot`].
+    #[inline(never)]
+    pub fn with_crypto(
+        parts: Parts<F, T, K, P, O>,
+        crypto: C,
         config: &'a Config<'a>,
         workspace: &'a mut Workspace,
     ) -> Result<Self, Misuse> {
@@ -136,15 +163,16 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
             observer,
         } = parts;
         let medium = Medium { flash, observer };
-        let agent = Self {
+        let mut agent = Self {
             config,
             workspace,
             medium,
             transport,
             key,
             platform,
+            crypto,
         };
-        agent.built_in_root()?;
+        agent.load_built_in_root()?;
         Ok(agent)
     }
 
@@ -165,6 +193,7 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
     ///
     /// # Errors
     /// [`AgentError::Hardware`].
+    #[inline(never)]
     pub fn on_boot(&mut self) -> Result<BootOutcome, AgentError> {
         let mut journal = self.journal()?;
         let situation = self.situation(&journal)?;
@@ -205,6 +234,7 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
     ///
     /// # Errors
     /// [`AgentError`]; the device keeps running what it runs, whatever the error.
+    #[inline(never)]
     pub fn update(&mut self) -> Result<UpdateOutcome, AgentError> {
         let mut journal = self.journal()?;
         if matches!(
@@ -221,7 +251,8 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
         let trust = self.trust();
         trust.ready()?;
         let demands = self.demands(&journal, region)?;
-        let manifest = self.fetch_manifest(&journal, &offered, demands)?;
+        let mut place = Manifest::BLANK;
+        let manifest = self.fetch_manifest(&journal, &offered, demands, &mut place)?;
         let complete =
             self.stage_verified(&mut journal, &manifest, &offered, slot, region, trust)?;
         match self.recheck(&mut journal, &manifest, &offered)? {
@@ -245,10 +276,11 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
     }
 
     /// Unwraps, then stages; an image that is refused counts as a failure of its release.
+    #[inline(never)]
     fn stage_verified(
         &mut self,
         journal: &mut Journal,
-        manifest: &VerifiedManifest,
+        manifest: &VerifiedManifest<'_>,
         offered: &Offered,
         slot: Slot,
         region: Region,
@@ -273,10 +305,11 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
     }
 
     /// Journals what is being staged, and clears the way in otadata.
+    #[inline(never)]
     fn begin_staging(
         &mut self,
         journal: &mut Journal,
-        manifest: &VerifiedManifest,
+        manifest: &VerifiedManifest<'_>,
         slot: Slot,
     ) -> Result<(), AgentError> {
         let target = Install {
@@ -304,10 +337,11 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
     }
 
     /// Asks again whether the offer stands: staging may have taken hours.
+    #[inline(never)]
     fn recheck(
         &mut self,
         journal: &mut Journal,
-        manifest: &VerifiedManifest,
+        manifest: &VerifiedManifest<'_>,
         offered: &Offered,
     ) -> Result<Option<UpdateOutcome>, AgentError> {
         match self.advice(journal)? {
@@ -323,6 +357,7 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
     }
 
     /// The slot to stage to, if staging is allowed now.
+    #[inline(never)]
     fn target(&mut self) -> Result<(Slot, Region), AgentError> {
         let running = self.platform.running_slot();
         boot::may_stage(&self.selection()?, running, self.config.policy.rollback)?;
@@ -335,6 +370,7 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
     }
 
     /// What this device asks of a release: floors from eFuse and the confirmed running image.
+    #[inline(never)]
     fn demands(&mut self, journal: &Journal, target: Region) -> Result<Demands, AgentError> {
         let region = self.running_region()?;
         let running = verify::secure_version(&mut self.medium, region)?;
@@ -353,6 +389,7 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
         }
     }
 
+    #[inline(never)]
     fn count_failure(&mut self, journal: &mut Journal, manifest: Digest) -> Result<u8, AgentError> {
         let failures = journal.count_failure(manifest);
         let record = journal.record_mut();
@@ -363,6 +400,7 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
         Ok(failures)
     }
 
+    #[inline(never)]
     pub(crate) fn situation(&mut self, journal: &Journal) -> Result<Situation, AgentError> {
         let record = journal.record();
         let target = Slot::Ota(record.target_slot);
@@ -385,19 +423,15 @@ impl<'a, F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'
             .ok_or(Misuse::RunningSlot { running })
     }
 
+    #[inline(never)]
     pub(crate) fn journal(&mut self) -> Result<Journal, AgentError> {
         Ok(Journal::load(&mut self.medium, self.config.layout.journal)?)
     }
 
+    #[inline(never)]
     pub(crate) fn store(&mut self, journal: &mut Journal) -> Result<(), AgentError> {
         let buffer: &mut [u8; SECTOR_SIZE] = &mut self.workspace.sector;
         Ok(journal.store(&mut self.medium, buffer)?)
-    }
-
-    pub(crate) fn built_in_root(&self) -> Result<Root, Misuse> {
-        metadata::parse_built_in(self.config.built_in_root)
-            .filter(|root| root.product == self.config.product)
-            .ok_or(Misuse::BuiltInRoot)
     }
 }
 

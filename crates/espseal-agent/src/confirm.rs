@@ -2,11 +2,12 @@
 
 use espseal_format::image::{ImageError, ImageLayout};
 use espseal_format::journal::State;
-use espseal_format::read::{self, ReadAt as _};
+use espseal_format::read::ReadAt as _;
 use espseal_format::units::Digest;
 
 use crate::agent::Agent;
 use crate::boot::{self, Verdict};
+use crate::crypto::Crypto;
 use crate::device_key::DeviceKey;
 use crate::error::{AgentError, DeviceError, Misuse};
 use crate::flash::Flash;
@@ -15,9 +16,17 @@ use crate::medium::SECTOR;
 use crate::observer::{Event, Observer};
 use crate::platform::Platform;
 use crate::transport::Transport;
-use crate::verify::SlotReader;
+use crate::verify::{self, SlotReader};
 
-impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F, T, K, P, O> {
+impl<F, T, K, P, O, C> Agent<'_, F, T, K, P, O, C>
+where
+    F: Flash,
+    T: Transport,
+    K: DeviceKey,
+    P: Platform,
+    O: Observer,
+    C: Crypto,
+{
     /// Confirms the running image after its self-test (design, section 7 item 5).
     ///
     /// Marking valid writes the *selected* entry, so it has to be proved first that the selected
@@ -27,6 +36,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     /// [`Misuse::NothingToConfirm`], [`DeviceError::RunningNotSelected`],
     /// [`DeviceError::NoRollback`], [`DeviceError::WrongImage`] or a hardware error. Without a
     /// confirmation the bootloader rolls back at the next restart.
+    #[inline(never)]
     pub fn confirm(&mut self) -> Result<(), AgentError> {
         let mut journal = self.journal()?;
         let situation = self.situation(&journal)?;
@@ -54,6 +64,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Journals what the otadata entry says already. Only here does the confirmed position rise.
+    #[inline(never)]
     pub(crate) fn finish_confirmation(&mut self, journal: &mut Journal) -> Result<(), AgentError> {
         let record = journal.record_mut();
         let manifest = record.target.manifest;
@@ -70,6 +81,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     ///
     /// The journal holds no length: an image ends after its own hash, or after its signature
     /// sector, as staging has seen to.
+    #[inline(never)]
     fn runs(&mut self, expected: &Digest) -> Result<bool, AgentError> {
         let region = self.running_region()?;
         let scratch = &mut self.workspace.page;
@@ -87,7 +99,9 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         };
         let signed = layout.signed_len.saturating_add(SECTOR);
         for length in [layout.image_len, signed] {
-            if length <= image.len() && read::sha256(&mut image, length, scratch)? == *expected {
+            if length <= image.len()
+                && verify::sha256(&mut image, length, &mut self.crypto, scratch)? == *expected
+            {
                 return Ok(true);
             }
         }

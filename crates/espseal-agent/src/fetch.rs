@@ -8,6 +8,7 @@ use crate::error::{AgentError, Document, ServerError};
 use crate::transport::{Transport, TransportFault, TransportFaultKind};
 
 /// Fetches a whole document of at most `buffer.len()` bytes.
+#[inline(never)]
 pub(crate) fn document<'b, T: Transport>(
     transport: &mut T,
     resource: Resource<'_>,
@@ -19,6 +20,7 @@ pub(crate) fn document<'b, T: Transport>(
 }
 
 /// Reads the open answer to its end, at most `buffer.len()` bytes.
+#[inline(never)]
 pub(crate) fn read_document<'b, T: Transport>(
     transport: &mut T,
     document: Document,
@@ -32,6 +34,7 @@ pub(crate) fn read_document<'b, T: Transport>(
 }
 
 /// Opens `resource` for reading, or the bytes `range` of it.
+#[inline(never)]
 pub(crate) fn open<T: Transport>(
     transport: &mut T,
     resource: Resource<'_>,
@@ -44,6 +47,7 @@ pub(crate) fn open<T: Transport>(
 }
 
 /// Fills `buffer` from the open answer.
+#[inline(never)]
 pub(crate) fn exact<T: Transport>(
     transport: &mut T,
     document: Document,
@@ -63,6 +67,7 @@ pub(crate) fn exact<T: Transport>(
 }
 
 /// Demands that the open answer ends here, after `limit` bytes.
+#[inline(never)]
 pub(crate) fn end<T: Transport>(
     transport: &mut T,
     document: Document,
@@ -78,6 +83,7 @@ pub(crate) fn end<T: Transport>(
 }
 
 /// Reads until `buffer` is full or the answer ends, and returns how many bytes came.
+#[inline(never)]
 pub(crate) fn fill<T: Transport>(
     transport: &mut T,
     document: Document,

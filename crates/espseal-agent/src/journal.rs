@@ -25,6 +25,7 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Reads the newest record; a lost journal begins with a blank one, under built-in floors.
+    #[inline(never)]
     pub(crate) fn load<F: Flash, O: Observer>(
         medium: &mut Medium<F, O>,
         base: FlashOffset,
@@ -55,6 +56,7 @@ impl Journal {
     }
 
     /// Writes the record over the older one.
+    #[inline(never)]
     pub(crate) fn store<F: Flash, O: Observer>(
         &mut self,
         medium: &mut Medium<F, O>,
@@ -73,6 +75,7 @@ impl Journal {
     }
 
     /// Stores a verified root: first its body, in the sector not in use, then the record.
+    #[inline(never)]
     pub(crate) fn store_root<F: Flash, O: Observer>(
         &mut self,
         medium: &mut Medium<F, O>,

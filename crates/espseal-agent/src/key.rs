@@ -3,7 +3,7 @@
 //! Neither shard nor wrap is signed: what makes their content trustworthy are the two commitments,
 //! one in `releases`, one in the manifest. Nothing in flash is touched before both have held.
 
-use espseal_crypto::content::{self, BodyKeystream, ContentKey, Iv};
+use espseal_crypto::content::{self, ContentKey, Iv};
 use espseal_crypto::epoch::EpochKey;
 use espseal_format::metadata::releases::Epoch;
 use espseal_format::repository::Resource;
@@ -11,6 +11,7 @@ use espseal_format::units::ChunkIndex;
 use espseal_format::wrap::{BodyWrap, ShardEntry, ShardError, ShardFinder, ShardPrefix};
 
 use crate::agent::Agent;
+use crate::crypto::Crypto;
 use crate::device_key::DeviceKey;
 use crate::error::{AgentError, BodyError, Document, ServerError};
 use crate::fetch;
@@ -22,31 +23,44 @@ use crate::platform::Platform;
 use crate::transport::Transport;
 
 /// The opened content key of a verified manifest's body; the only way to decrypt a chunk.
-pub(crate) struct OpenedBody(BodyKeystream);
+pub(crate) struct OpenedBody<Y>(Y);
 
-impl OpenedBody {
+impl<Y> OpenedBody<Y> {
     /// Decrypts or encrypts chunk `index` in place: in counter mode the two are the same.
-    pub(crate) fn apply(&self, index: ChunkIndex, chunk: &mut [u8]) {
-        self.0.apply(index.get().saturating_mul(SECTOR), chunk);
+    pub(crate) fn apply<C: Crypto<Keystream = Y>>(
+        &self,
+        crypto: &mut C,
+        index: ChunkIndex,
+        chunk: &mut [u8],
+    ) {
+        crypto.apply(&self.0, index.get().saturating_mul(SECTOR), chunk);
     }
 }
 
-impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F, T, K, P, O> {
+impl<F, T, K, P, O, C> Agent<'_, F, T, K, P, O, C>
+where
+    F: Flash,
+    T: Transport,
+    K: DeviceKey,
+    P: Platform,
+    O: Observer,
+    C: Crypto,
+{
     /// Fetches, opens and checks everything that leads to the body's content key.
+    #[inline(never)]
     pub(crate) fn open_body(
         &mut self,
-        manifest: &VerifiedManifest,
+        manifest: &VerifiedManifest<'_>,
         epoch: &Epoch,
-    ) -> Result<OpenedBody, AgentError> {
+    ) -> Result<OpenedBody<C::Keystream>, AgentError> {
         let epoch_key = self.epoch_key(epoch)?;
         let content_key = self.content_key(manifest, epoch, &epoch_key)?;
         self.medium.event(&Event::KeyCommitted);
-        Ok(OpenedBody(BodyKeystream::new(
-            &content_key,
-            &Iv(manifest.component().iv),
-        )))
+        let iv = Iv(manifest.component().iv);
+        Ok(OpenedBody(self.crypto.keystream(&content_key, &iv)))
     }
 
+    #[inline(never)]
     fn epoch_key(&mut self, epoch: &Epoch) -> Result<EpochKey, AgentError> {
         let product = &self.config.product;
         let entry = self.shard_entry(epoch)?;
@@ -60,6 +74,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Streams the shard through the sector buffer, looking for this device's entry.
+    #[inline(never)]
     fn shard_entry(&mut self, epoch: &Epoch) -> Result<ShardEntry, AgentError> {
         let device = self.key.device_id();
         let Epoch {
@@ -90,9 +105,10 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         Ok(entry.ok_or(BodyError::NotARecipient { group, epoch })?)
     }
 
+    #[inline(never)]
     fn content_key(
         &mut self,
-        manifest: &VerifiedManifest,
+        manifest: &VerifiedManifest<'_>,
         epoch: &Epoch,
         epoch_key: &EpochKey,
     ) -> Result<ContentKey, AgentError> {

@@ -13,6 +13,7 @@ pub mod acceptance;
 pub mod agent;
 pub mod boot;
 pub mod config;
+pub mod crypto;
 pub mod device_key;
 pub mod error;
 pub mod flash;

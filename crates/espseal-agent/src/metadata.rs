@@ -3,6 +3,8 @@
 //! Order of persistence: each root's body, then the record that names it; then, together, the
 //! floors that `now` and `releases` set. What is not verified yet is never persisted.
 
+use core::mem;
+
 use espseal_crypto::cose as verifier;
 use espseal_format::cose::{Role, Sign, Sign1};
 use espseal_format::metadata::manifest::{Component, Manifest};
@@ -15,8 +17,9 @@ use espseal_format::units::{Digest, Position};
 use crate::acceptance::{self, Clock, Demands, Installed, Standing};
 use crate::agent::Agent;
 use crate::config::{Config, Polling};
+use crate::crypto::Crypto;
 use crate::device_key::DeviceKey;
-use crate::error::{AgentError, DeviceError, Document, MetadataError};
+use crate::error::{AgentError, DeviceError, Document, MetadataError, Misuse};
 use crate::fetch;
 use crate::flash::Flash;
 use crate::journal::Journal;
@@ -27,16 +30,16 @@ use crate::transport::Transport;
 /// A manifest that a verified offer names, that this device may install, now.
 ///
 /// Only the verifier makes one, and only one of these opens chunks.
-#[derive(Debug)]
-pub(crate) struct VerifiedManifest {
-    manifest: Manifest,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VerifiedManifest<'m> {
+    manifest: &'m Manifest,
     digest: Digest,
     position: Position,
 }
 
-impl VerifiedManifest {
+impl VerifiedManifest<'_> {
     pub(crate) const fn get(&self) -> &Manifest {
-        &self.manifest
+        self.manifest
     }
 
     pub(crate) const fn component(&self) -> &Component {
@@ -77,28 +80,42 @@ pub(crate) enum Advice {
     Install(Offered),
 }
 
-impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F, T, K, P, O> {
+impl<F, T, K, P, O, C> Agent<'_, F, T, K, P, O, C>
+where
+    F: Flash,
+    T: Transport,
+    K: DeviceKey,
+    P: Platform,
+    O: Observer,
+    C: Crypto,
+{
     /// Fetches and verifies `now`, the roots it asks for and `releases`, and persists the floors.
+    ///
+    /// Each step is a function of its own that is not inlined: what one of them needs on the stack
+    /// is gone when the next begins, and signatures are verified before documents are parsed.
+    #[inline(never)]
     pub(crate) fn advice(&mut self, journal: &mut Journal) -> Result<Advice, AgentError> {
         let length = self.fetch_now(journal)?;
         let wanted = self.root_wanted(length)?;
-        let root = self.climb(journal, wanted)?;
+        self.climb(journal, wanted)?;
         let clock = self.clock(journal);
-        acceptance::root(&root, clock)?;
-        let now = self.verify_now(length, &root, journal, clock)?;
+        acceptance::root(&self.workspace.root, clock)?;
+        let mut now = Now::BLANK;
+        self.verify_now(length, journal, clock, &mut now)?;
         let clock = clock.after(now.time);
-        let releases = self.fetch_releases(&now, &root, journal, clock)?;
-        self.raise_floors(journal, now.position, releases.position, clock)?;
-        self.judge_offer(journal, &now, &releases, clock)
+        let length = self.fetch_releases(&now)?;
+        self.judge_releases(journal, &now, length, clock)
     }
 
     /// Fetches the manifest of an offer and checks that this device may install it.
-    pub(crate) fn fetch_manifest(
+    #[inline(never)]
+    pub(crate) fn fetch_manifest<'m>(
         &mut self,
         journal: &Journal,
         offered: &Offered,
         demands: Demands,
-    ) -> Result<VerifiedManifest, AgentError> {
+        manifest: &'m mut Manifest,
+    ) -> Result<VerifiedManifest<'m>, AgentError> {
         let digest = offered.manifest;
         if journal.is_quarantined(&digest) {
             return Err(DeviceError::Quarantined { manifest: digest }.into());
@@ -107,10 +124,12 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         let resource = Resource::Manifest(&digest);
         let buffer = &mut self.workspace.document;
         let bytes = fetch::document(&mut self.transport, resource, document, buffer)?;
-        named(document, digest, bytes)?;
-        let manifest = Manifest::parse(bytes).map_err(|_| MetadataError::Malformed { document })?;
+        named(document, &digest, bytes)?;
+        manifest
+            .parse_into(bytes)
+            .map_err(|_| MetadataError::Malformed { document })?;
         let position = offered.position;
-        acceptance::manifest(&manifest, position, self.config, &demands, offered.clock)?;
+        acceptance::manifest(manifest, position, self.config, &demands, offered.clock)?;
         Ok(VerifiedManifest {
             manifest,
             digest,
@@ -128,6 +147,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Asks for `now` and leaves its bytes at the start of the page buffer.
+    #[inline(never)]
     fn fetch_now(&mut self, journal: &Journal) -> Result<usize, AgentError> {
         let document = Document::Now;
         match self.config.policy.polling {
@@ -146,98 +166,124 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     ///
     /// A root that took the `now` key away has to be trusted before that `now` can be judged. A
     /// lie costs one failed request, since every root is signed by the one before it.
+    #[inline(never)]
     fn root_wanted(&self, length: usize) -> Result<u32, MetadataError> {
         let malformed = MetadataError::Malformed {
             document: Document::Now,
         };
         let bytes = self.workspace.page.get(..length).unwrap_or_default();
         let signed = Sign1::parse(bytes).map_err(|_| malformed)?;
-        Ok(Now::parse(signed.payload)
-            .map_err(|_| malformed)?
-            .root_version)
+        let mut now = Now::BLANK;
+        now.parse_into(signed.payload).map_err(|_| malformed)?;
+        Ok(now.root_version)
     }
 
-    /// Fetches, verifies and persists one root after the other, up to version `wanted`.
-    fn climb(&mut self, journal: &mut Journal, wanted: u32) -> Result<Root, AgentError> {
-        let mut root = self.trusted_root(journal)?;
-        while root.version < wanted {
-            let version = root.version.saturating_add(1);
+    /// Fetches, verifies and persists one root after the other, up to version `wanted`; leaves the
+    /// last one in the workspace.
+    #[inline(never)]
+    fn climb(&mut self, journal: &mut Journal, wanted: u32) -> Result<(), AgentError> {
+        let mut next = Root::BLANK;
+        self.load_trusted_root(journal, &mut next)?;
+        while self.workspace.root.version < wanted {
+            let version = self.workspace.root.version.saturating_add(1);
             let document = Document::Root { version };
             let buffer = &mut self.workspace.document;
-            let bytes = fetch::document(
-                &mut self.transport,
-                Resource::Root(version),
-                document,
-                buffer,
-            )?;
-            root = verify_root(bytes, &root, document)?;
+            let resource = Resource::Root(version);
+            let bytes = fetch::document(&mut self.transport, resource, document, buffer)?;
+            verify_root(bytes, &self.workspace.root, &mut next, document)?;
             let buffer = &mut self.workspace.sector;
             journal.store_root(&mut self.medium, bytes, version, buffer)?;
+            mem::swap(&mut self.workspace.root, &mut next);
             self.medium.event(&Event::RootAccepted { version });
         }
-        Ok(root)
+        Ok(())
     }
 
-    /// The latest root trusted so far: the persisted one, or the built-in one when that is later
-    /// or the persisted one does not check out.
-    fn trusted_root(&mut self, journal: &Journal) -> Result<Root, AgentError> {
-        let built_in = self.built_in_root()?;
+    /// Leaves the latest root trusted so far in the workspace: the persisted one, or the built-in
+    /// one when that is later or the persisted one does not check out.
+    fn load_trusted_root(
+        &mut self,
+        journal: &Journal,
+        stored: &mut Root,
+    ) -> Result<(), AgentError> {
+        self.load_built_in_root()?;
         let buffer = &mut self.workspace.sector;
         let Some(bytes) = journal.load_root(&mut self.medium, buffer)? else {
-            return Ok(built_in);
+            return Ok(());
         };
-        let document = Document::Root {
-            version: journal.record().root_version,
-        };
-        Ok(match self_signed_root(bytes, document) {
-            Ok(stored)
-                if stored.version == journal.record().root_version
-                    && stored.version > built_in.version
-                    && stored.product == built_in.product =>
-            {
-                stored
-            }
-            _ => built_in,
-        })
+        let version = journal.record().root_version;
+        let built_in = &self.workspace.root;
+        if self_signed_root(bytes, stored, Document::Root { version }).is_ok()
+            && stored.version == version
+            && stored.version > built_in.version
+            && stored.product == built_in.product
+        {
+            mem::swap(&mut self.workspace.root, stored);
+        }
+        Ok(())
     }
 
+    /// Leaves the root built into the running image in the workspace.
+    pub(crate) fn load_built_in_root(&mut self) -> Result<(), Misuse> {
+        let root = &mut self.workspace.root;
+        let document = Document::Root { version: 0 };
+        match self_signed_root(self.config.built_in_root, root, document) {
+            Ok(()) if root.product == self.config.product => Ok(()),
+            _ => Err(Misuse::BuiltInRoot),
+        }
+    }
+
+    #[inline(never)]
     fn verify_now(
         &self,
         length: usize,
-        root: &Root,
         journal: &Journal,
         clock: Clock,
-    ) -> Result<Now, MetadataError> {
-        let document = Document::Now;
+        now: &mut Now,
+    ) -> Result<(), MetadataError> {
+        let (document, root) = (Document::Now, &self.workspace.root);
         let bytes = self.workspace.page.get(..length).unwrap_or_default();
         let payload = verify_sign1(bytes, Role::Now, &root.now, root, document)?;
-        let now = Now::parse(payload).map_err(|_| MetadataError::Malformed { document })?;
+        now.parse_into(payload)
+            .map_err(|_| MetadataError::Malformed { document })?;
         let floor = journal.record().now_floor.max(self.config.floors.now);
-        acceptance::now(&now, root, journal.record().root_version, floor, clock)?;
-        Ok(now)
+        acceptance::now(now, root, journal.record().root_version, floor, clock)
     }
 
-    fn fetch_releases(
-        &mut self,
-        now: &Now,
-        root: &Root,
-        journal: &Journal,
-        clock: Clock,
-    ) -> Result<Releases, AgentError> {
-        let document = Document::Releases;
+    /// Fetches `releases` into the document buffer, checks digest and signature, and returns how
+    /// many bytes it has.
+    #[inline(never)]
+    fn fetch_releases(&mut self, now: &Now) -> Result<usize, AgentError> {
+        let (document, root) = (Document::Releases, &self.workspace.root);
         let resource = Resource::Releases(&now.releases);
         let buffer = &mut self.workspace.document;
         let bytes = fetch::document(&mut self.transport, resource, document, buffer)?;
-        named(document, now.releases, bytes)?;
-        let payload = verify_sign1(bytes, Role::Releases, &root.releases, root, document)?;
-        let releases =
-            Releases::parse(payload).map_err(|_| MetadataError::Malformed { document })?;
-        let floor = journal
-            .record()
-            .releases_floor
-            .max(self.config.floors.releases);
-        acceptance::releases(&releases, root, floor, clock)?;
-        Ok(releases)
+        named(document, &now.releases, bytes)?;
+        verify_sign1(bytes, Role::Releases, &root.releases, root, document)?;
+        Ok(bytes.len())
+    }
+
+    /// Parses verified `releases`, raises the floors and judges this device's offer.
+    #[inline(never)]
+    fn judge_releases(
+        &mut self,
+        journal: &mut Journal,
+        now: &Now,
+        length: usize,
+        clock: Clock,
+    ) -> Result<Advice, AgentError> {
+        let malformed = MetadataError::Malformed {
+            document: Document::Releases,
+        };
+        let mut releases = Releases::BLANK;
+        let bytes = self.workspace.document.get(..length).unwrap_or_default();
+        let signed = Sign1::parse(bytes).map_err(|_| malformed)?;
+        releases.parse_into(signed.payload).map_err(|_| malformed)?;
+        let floors = (journal.record().releases_floor, self.config.floors.releases);
+        let floor = floors.0.max(floors.1);
+        acceptance::releases(&releases, &self.workspace.root, floor, clock)?;
+        self.raise_floors(journal, now.position, releases.position, clock)?;
+        self.judge_offer(journal, now, &releases, clock)
     }
 
     /// Persists what this poll has shown, if it is news: a poll without news costs no flash wear.
@@ -320,36 +366,42 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 }
 
-/// Parses the root built into the running image.
-pub(crate) fn parse_built_in(bytes: &[u8]) -> Option<Root> {
-    self_signed_root(bytes, Document::Root { version: 0 }).ok()
-}
-
 /// Verifies the root that follows `trusted`: signed by the thresholds of both.
-fn verify_root(bytes: &[u8], trusted: &Root, document: Document) -> Result<Root, MetadataError> {
-    let next = self_signed_root(bytes, document)?;
+fn verify_root(
+    bytes: &[u8],
+    trusted: &Root,
+    next: &mut Root,
+    document: Document,
+) -> Result<(), MetadataError> {
+    self_signed_root(bytes, next, document)?;
     let signed = Sign::parse(bytes).map_err(|_| MetadataError::Malformed { document })?;
     threshold(&signed, trusted, document)?;
-    acceptance::root_step(trusted, &next)?;
-    Ok(next)
+    acceptance::root_step(trusted, next)
 }
 
-/// Parses a root and checks that its own threshold signed it.
-fn self_signed_root(bytes: &[u8], document: Document) -> Result<Root, MetadataError> {
+/// Parses a root and checks that its own threshold signed it; after an error `root` holds
+/// anything.
+#[inline(never)]
+fn self_signed_root(
+    bytes: &[u8],
+    root: &mut Root,
+    document: Document,
+) -> Result<(), MetadataError> {
     let malformed = MetadataError::Malformed { document };
     let signed = Sign::parse(bytes).map_err(|_| malformed)?;
-    let root = Root::parse(signed.payload).map_err(|_| malformed)?;
-    threshold(&signed, &root, document)?;
-    Ok(root)
+    root.parse_into(signed.payload).map_err(|_| malformed)?;
+    threshold(&signed, root, document)
 }
 
 /// Demands the threshold of distinct root keys of `root` on a signed root.
+#[inline(never)]
 fn threshold(signed: &Sign<'_>, root: &Root, document: Document) -> Result<(), MetadataError> {
     verifier::verify_threshold(signed, &root.product, &root.root.keys, root.root.threshold)
         .map_err(|_| MetadataError::Signature { document })
 }
 
 /// Checks the one signature of a document and returns its payload.
+#[inline(never)]
 fn verify_sign1<'b>(
     bytes: &'b [u8],
     role: Role,
@@ -370,12 +422,13 @@ fn verify_sign1<'b>(
 }
 
 /// Demands that a document hashes to the digest it is named by.
-fn named(document: Document, expected: Digest, bytes: &[u8]) -> Result<(), MetadataError> {
+#[inline(never)]
+fn named(document: Document, expected: &Digest, bytes: &[u8]) -> Result<(), MetadataError> {
     let found = Digest::of(bytes);
-    if found != expected {
+    if found != *expected {
         return Err(MetadataError::WrongDigest {
             document,
-            expected,
+            expected: *expected,
             found,
         });
     }

@@ -6,6 +6,7 @@ use espseal_format::report::{Event, MAX_POLL_LEN, MAX_REPORT_LEN, Poll, Report};
 use espseal_format::units::Digest;
 
 use crate::agent::Agent;
+use crate::crypto::Crypto;
 use crate::device_key::DeviceKey;
 use crate::error::{AgentError, Document, HardwareError, Misuse};
 use crate::fetch;
@@ -15,13 +16,22 @@ use crate::observer::Observer;
 use crate::platform::Platform;
 use crate::transport::Transport;
 
-impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F, T, K, P, O> {
+impl<F, T, K, P, O, C> Agent<'_, F, T, K, P, O, C>
+where
+    F: Flash,
+    T: Transport,
+    K: DeviceKey,
+    P: Platform,
+    O: Observer,
+    C: Crypto,
+{
     /// Signs and posts a report; `code` is that of the error, 0 for none.
     ///
     /// The counter is persisted first: a report that was lost on its way is not told again.
     ///
     /// # Errors
     /// A server or hardware error; the update itself does not depend on reports.
+    #[inline(never)]
     pub fn report(&mut self, event: Event, code: u16) -> Result<(), AgentError> {
         let mut journal = self.journal()?;
         let record = journal.record_mut();
@@ -48,6 +58,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         self.post_report(&report)
     }
 
+    #[inline(never)]
     fn post_report(&mut self, report: &Report) -> Result<(), AgentError> {
         let mut payload = [0; MAX_REPORT_LEN];
         let length = report.encode(&mut payload).map_err(|_| Misuse::Encoding)?;
@@ -72,6 +83,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Tells the server what this device runs; the answer is `now`.
+    #[inline(never)]
     pub(crate) fn post_poll(&mut self, journal: &Journal) -> Result<(), AgentError> {
         let poll = Poll {
             product: self.config.product,

@@ -6,12 +6,13 @@
 
 use core::ops::Range;
 
-use espseal_format::body::{BodyLayout, PageIndex, hash_in_page};
+use espseal_format::body::{BodyLayout, PageIndex, is_in_page};
 use espseal_format::repository::Resource;
-use espseal_format::units::{ChunkIndex, Digest, FlashOffset, SECTOR_SIZE};
+use espseal_format::units::{ChunkIndex, FlashOffset, SECTOR_SIZE};
 
 use crate::agent::Agent;
 use crate::config::Region;
+use crate::crypto::Crypto;
 use crate::device_key::DeviceKey;
 use crate::error::{AgentError, BodyError, Document};
 use crate::fetch;
@@ -24,15 +25,15 @@ use crate::transport::Transport;
 use crate::verify::{self, CompleteSlot, SlotReader, Trust};
 
 /// One staging: what goes where.
-pub(crate) struct Staging<'s> {
-    pub(crate) manifest: &'s VerifiedManifest,
-    pub(crate) body: &'s OpenedBody,
+pub(crate) struct Staging<'s, Y> {
+    pub(crate) manifest: &'s VerifiedManifest<'s>,
+    pub(crate) body: &'s OpenedBody<Y>,
     pub(crate) slot: Slot,
     pub(crate) region: Region,
     pub(crate) trust: Trust,
 }
 
-impl Staging<'_> {
+impl<Y> Staging<'_, Y> {
     fn layout(&self) -> BodyLayout {
         self.manifest.component().layout()
     }
@@ -60,9 +61,21 @@ impl Staging<'_> {
     }
 }
 
-impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F, T, K, P, O> {
+impl<F, T, K, P, O, C> Agent<'_, F, T, K, P, O, C>
+where
+    F: Flash,
+    T: Transport,
+    K: DeviceKey,
+    P: Platform,
+    O: Observer,
+    C: Crypto,
+{
     /// Stages the body and returns the token for activation.
-    pub(crate) fn stage(&mut self, staging: &Staging<'_>) -> Result<CompleteSlot, AgentError> {
+    #[inline(never)]
+    pub(crate) fn stage(
+        &mut self,
+        staging: &Staging<'_, C::Keystream>,
+    ) -> Result<CompleteSlot, AgentError> {
         let event = Event::Staging {
             slot: staging.slot,
             chunks: staging.layout().chunks(),
@@ -98,7 +111,12 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Checks the slot as it stands; an image that is refused loses its first sector.
-    fn approve(&mut self, staging: &Staging<'_>, head: Head) -> Result<CompleteSlot, AgentError> {
+    #[inline(never)]
+    fn approve(
+        &mut self,
+        staging: &Staging<'_, C::Keystream>,
+        head: Head,
+    ) -> Result<CompleteSlot, AgentError> {
         let verdict = match head {
             // Written by an earlier run: nothing of this run's checks has seen it yet.
             Head::InPlace => self.check(staging, Origin::Flash),
@@ -106,8 +124,8 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         };
         let approved = verdict.and_then(|()| {
             let Staging { manifest, slot, .. } = *staging;
-            let (mut image, scratch) = self.image(staging, Origin::Flash);
-            verify::approve(&mut image, manifest, slot, scratch)
+            let (mut image, scratch, crypto) = self.image(staging, Origin::Flash);
+            verify::approve(&mut image, manifest, slot, crypto, scratch)
         });
         match approved {
             Ok(complete) => {
@@ -122,17 +140,29 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         }
     }
 
-    fn check(&mut self, staging: &Staging<'_>, origin: Origin) -> Result<(), AgentError> {
-        let (mut image, scratch) = self.image(staging, origin);
-        verify::check(&mut image, staging.manifest, &staging.trust, scratch)
+    #[inline(never)]
+    fn check(
+        &mut self,
+        staging: &Staging<'_, C::Keystream>,
+        origin: Origin,
+    ) -> Result<(), AgentError> {
+        let (mut image, scratch, crypto) = self.image(staging, origin);
+        verify::check(
+            &mut image,
+            staging.manifest,
+            &staging.trust,
+            crypto,
+            scratch,
+        )
     }
 
-    /// The staged image, and scratch memory to read it with: the hash page is not needed any more.
+    /// The staged image, scratch memory to read it with, since the hash page is not needed any
+    /// more, and the engines.
     fn image(
         &mut self,
-        staging: &Staging<'_>,
+        staging: &Staging<'_, C::Keystream>,
         origin: Origin,
-    ) -> (SlotReader<'_, F, O>, &mut [u8; SECTOR_SIZE]) {
+    ) -> (SlotReader<'_, F, O>, &mut [u8; SECTOR_SIZE], &mut C) {
         let head = match origin {
             Origin::Ram => Some(&self.workspace.sector),
             Origin::Flash => None,
@@ -150,11 +180,17 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
                 head,
             },
             &mut self.workspace.page,
+            &mut self.crypto,
         )
     }
 
     /// Fetches a page of chunk hashes and checks it against the manifest.
-    fn load_page(&mut self, staging: &Staging<'_>, page: u32) -> Result<(), AgentError> {
+    #[inline(never)]
+    fn load_page(
+        &mut self,
+        staging: &Staging<'_, C::Keystream>,
+        page: u32,
+    ) -> Result<(), AgentError> {
         let document = Document::Page { page };
         let range = staging
             .layout()
@@ -174,7 +210,7 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
         let signed = usize::try_from(page)
             .ok()
             .and_then(|page| component.pages.get(page));
-        if signed != Some(&Digest::of(hashes)) {
+        if signed != Some(&self.crypto.digest(hashes)) {
             return Err(BodyError::PageHash { page }.into());
         }
         Ok(())
@@ -183,9 +219,10 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     /// Which chunks of the loaded page do not stand in the slot: bit *i* for the page's chunk *i*.
     ///
     /// Chunk 0 is never among them: it has a life of its own.
+    #[inline(never)]
     fn missing(
         &mut self,
-        staging: &Staging<'_>,
+        staging: &Staging<'_, C::Keystream>,
         page: u32,
         head: Head,
     ) -> Result<u128, AgentError> {
@@ -212,9 +249,10 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Fetches and writes the missing chunks of the loaded page, one request for each run of them.
+    #[inline(never)]
     fn fill_page(
         &mut self,
-        staging: &Staging<'_>,
+        staging: &Staging<'_, C::Keystream>,
         page: u32,
         mut missing: u128,
         head: &mut Head,
@@ -251,15 +289,17 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Fetches chunk 0 into RAM, checked and decrypted; page 0 has to be loaded.
-    fn fetch_head(&mut self, staging: &Staging<'_>) -> Result<(), AgentError> {
+    #[inline(never)]
+    fn fetch_head(&mut self, staging: &Staging<'_, C::Keystream>) -> Result<(), AgentError> {
         self.open_body_range(staging, staging.span(0))?;
         self.receive_chunk(staging, 0)?;
         fetch::end(&mut self.transport, Document::Body, staging.span(0).end)
     }
 
+    #[inline(never)]
     fn open_body_range(
         &mut self,
-        staging: &Staging<'_>,
+        staging: &Staging<'_, C::Keystream>,
         range: Range<u32>,
     ) -> Result<(), AgentError> {
         let resource = Resource::Body(&staging.manifest.component().body);
@@ -267,28 +307,40 @@ impl<F: Flash, T: Transport, K: DeviceKey, P: Platform, O: Observer> Agent<'_, F
     }
 
     /// Reads the next chunk of the open range into RAM, checks its hash and decrypts it.
-    fn receive_chunk(&mut self, staging: &Staging<'_>, index: u32) -> Result<(), AgentError> {
+    #[inline(never)]
+    fn receive_chunk(
+        &mut self,
+        staging: &Staging<'_, C::Keystream>,
+        index: u32,
+    ) -> Result<(), AgentError> {
         let chunk = ChunkIndex::new(index);
         let length = staging.chunk_length(index);
         self.workspace.sector.fill(0xFF);
         let bytes = self.workspace.sector.get_mut(..length).unwrap_or_default();
         fetch::exact(&mut self.transport, Document::Body, bytes)?;
-        if hash_in_page(&self.workspace.page, chunk) != Some(Digest::of(bytes)) {
+        let digest = self.crypto.digest(bytes);
+        if !is_in_page(&self.workspace.page, chunk, &digest) {
             return Err(BodyError::ChunkHash { chunk }.into());
         }
-        staging.body.apply(chunk, bytes);
+        staging.body.apply(&mut self.crypto, chunk, bytes);
         self.medium.event(&Event::Fetched { chunk });
         Ok(())
     }
 
     /// Whether chunk `index` stands in the slot already; its page has to be loaded.
-    fn stands(&mut self, staging: &Staging<'_>, index: u32) -> Result<bool, AgentError> {
+    #[inline(never)]
+    fn stands(
+        &mut self,
+        staging: &Staging<'_, C::Keystream>,
+        index: u32,
+    ) -> Result<bool, AgentError> {
         let chunk = ChunkIndex::new(index);
         let length = staging.chunk_length(index);
         let bytes = self.workspace.sector.get_mut(..length).unwrap_or_default();
         self.medium.read(staging.address(index), bytes)?;
-        staging.body.apply(chunk, bytes);
-        Ok(hash_in_page(&self.workspace.page, chunk) == Some(Digest::of(bytes)))
+        staging.body.apply(&mut self.crypto, chunk, bytes);
+        let digest = self.crypto.digest(bytes);
+        Ok(is_in_page(&self.workspace.page, chunk, &digest))
     }
 }
 

@@ -4,7 +4,6 @@
 //! against the unrevoked eFuse digests, app descriptor against the manifest. The same checks run
 //! with chunk 0 still in RAM, so that an image that fails them never becomes bootable.
 
-use espseal_crypto::secure_boot;
 use espseal_format::app_desc::{self, AppDescriptor};
 use espseal_format::chip::{self, ChipId, Mapping};
 use espseal_format::image::{ImageError, ImageLayout};
@@ -13,6 +12,7 @@ use espseal_format::signature_block::SignatureSector;
 use espseal_format::units::{CHUNK_SIZE, Digest, SECTOR_SIZE, SecurityVersion};
 
 use crate::config::{Region, SignatureRule};
+use crate::crypto::{Crypto, Hasher as _};
 use crate::error::{
     AgentError, BodyError, DescriptorField, DeviceError, FlashOperation, HardwareError,
 };
@@ -103,13 +103,15 @@ impl<F: Flash, O: Observer> ReadAt for SlotReader<'_, F, O> {
 }
 
 /// Runs every check on an image; the reader decides whether chunk 0 comes from flash or RAM.
-pub(crate) fn check<R: ReadAt<Error = HardwareError>>(
+#[inline(never)]
+pub(crate) fn check<R: ReadAt<Error = HardwareError>, C: Crypto>(
     image: &mut R,
-    manifest: &VerifiedManifest,
+    manifest: &VerifiedManifest<'_>,
     trust: &Trust,
+    crypto: &mut C,
     scratch: &mut [u8; SECTOR_SIZE],
 ) -> Result<(), AgentError> {
-    digest(image, manifest, scratch)?;
+    digest(image, manifest, crypto, scratch)?;
     let layout = ImageLayout::walk(image, scratch).map_err(|error| match error {
         ImageError::Read(error) => AgentError::Hardware(error),
         _ => AgentError::Body(BodyError::ImageStructure),
@@ -124,7 +126,7 @@ pub(crate) fn check<R: ReadAt<Error = HardwareError>>(
             return Err(BodyError::ImageStructure.into());
         }
     }
-    signature(image, &layout, trust, scratch)?;
+    signature(image, &layout, trust, crypto, scratch)?;
     descriptor(image, manifest)
 }
 
@@ -142,30 +144,46 @@ fn page_size<R: ReadAt<Error = HardwareError>>(
 }
 
 /// Compares the digest of the whole image with the signed one.
-pub(crate) fn digest<R: ReadAt<Error = HardwareError>>(
+#[inline(never)]
+pub(crate) fn digest<R: ReadAt<Error = HardwareError>, C: Crypto>(
     image: &mut R,
-    manifest: &VerifiedManifest,
+    manifest: &VerifiedManifest<'_>,
+    crypto: &mut C,
     scratch: &mut [u8; SECTOR_SIZE],
 ) -> Result<(), AgentError> {
     let length = image.len();
     let expected = manifest.component().plaintext;
-    let found = read::sha256(image, length, scratch)?;
+    let found = sha256(image, length, crypto, scratch)?;
     if found != expected {
         return Err(BodyError::ImageDigest { expected, found }.into());
     }
     Ok(())
 }
 
+/// Hashes the first `length` bytes of an image.
+#[inline(never)]
+pub(crate) fn sha256<R: ReadAt, C: Crypto>(
+    image: &mut R,
+    length: u32,
+    crypto: &mut C,
+    scratch: &mut [u8; SECTOR_SIZE],
+) -> Result<Digest, R::Error> {
+    let mut hash = crypto.sha256();
+    read::for_each_piece(image, 0, length, scratch, |piece| hash.update(piece))?;
+    Ok(hash.finish())
+}
+
 /// Hashes a slot from first byte to last and hands out the token for activation.
-pub(crate) fn approve<F: Flash, O: Observer>(
+pub(crate) fn approve<F: Flash, O: Observer, C: Crypto>(
     image: &mut SlotReader<'_, F, O>,
-    manifest: &VerifiedManifest,
+    manifest: &VerifiedManifest<'_>,
     slot: Slot,
+    crypto: &mut C,
     scratch: &mut [u8; SECTOR_SIZE],
 ) -> Result<CompleteSlot, AgentError> {
     // The token is about flash, not about RAM.
     image.head = None;
-    digest(image, manifest, scratch)?;
+    digest(image, manifest, crypto, scratch)?;
     Ok(CompleteSlot {
         slot,
         manifest: manifest.digest(),
@@ -173,6 +191,7 @@ pub(crate) fn approve<F: Flash, O: Observer>(
 }
 
 /// The secure version of the image in `region`; zero where there is no app descriptor.
+#[inline(never)]
 pub(crate) fn secure_version<F: Flash, O: Observer>(
     medium: &mut Medium<F, O>,
     region: Region,
@@ -192,10 +211,12 @@ pub(crate) fn secure_version<F: Flash, O: Observer>(
 }
 
 /// Demands that the image ends where the manifest says and that a burnt key signed it.
-fn signature<R: ReadAt<Error = HardwareError>>(
+#[inline(never)]
+fn signature<R: ReadAt<Error = HardwareError>, C: Crypto>(
     image: &mut R,
     layout: &ImageLayout,
     trust: &Trust,
+    crypto: &mut C,
     scratch: &mut [u8; SECTOR_SIZE],
 ) -> Result<(), AgentError> {
     let expected = image.len();
@@ -217,16 +238,18 @@ fn signature<R: ReadAt<Error = HardwareError>>(
     if !trust.is_burnt() {
         return Ok(());
     }
-    let signed = read::sha256(image, sector, scratch)?;
+    let signed = sha256(image, sector, crypto, scratch)?;
     image.read_at(sector, scratch)?;
     let blocks = SignatureSector::parse(scratch);
     if blocks.blocks().next().is_none() {
         return Err(BodyError::Unsigned.into());
     }
-    for (_, block) in blocks.rsa_blocks() {
-        // The cheap question first: most blocks of a rotated key set are not this device's.
-        let known = trust.digests.contains(&Some(block.key_digest()));
-        if known && secure_boot::verify_rsa(block, &signed).is_ok() {
+    for (_, block) in blocks.blocks() {
+        // The cheap question first: most blocks of a rotated key set are not this device's. A block
+        // of an unknown scheme has no key digest, which must not match a blank slot.
+        let key = block.key_digest();
+        let known = key.is_some() && trust.digests.contains(&key);
+        if known && crypto.verify_block(&block, &signed) {
             return Ok(());
         }
     }
@@ -234,9 +257,10 @@ fn signature<R: ReadAt<Error = HardwareError>>(
 }
 
 /// Compares the app descriptor with what the manifest says about the image.
+#[inline(never)]
 fn descriptor<R: ReadAt<Error = HardwareError>>(
     image: &mut R,
-    manifest: &VerifiedManifest,
+    manifest: &VerifiedManifest<'_>,
 ) -> Result<(), AgentError> {
     let differ = |field| AgentError::Body(BodyError::Descriptor { field });
     let mut bytes = [0; app_desc::LEN];

@@ -1,11 +1,12 @@
-//! The memory the caller lends: one chunk, one page of hashes, one document.
+//! The memory the caller lends: one chunk, one page of hashes, one document, one root.
 
+use espseal_format::metadata::root::Root;
 use espseal_format::units::{CHUNK_SIZE, SECTOR_SIZE};
 
 /// Most bytes of one signed document.
 pub(crate) const DOCUMENT_SIZE: usize = 2048;
 
-/// Memory for one update, 10 KiB; usually a `static`.
+/// Memory for one update, 11.3 KB; usually a `static`.
 ///
 /// Nothing in it outlives a call of the agent, and it holds no keys. Plaintext firmware passes
 /// through `sector`.
@@ -16,6 +17,8 @@ pub struct Workspace {
     pub(crate) page: [u8; CHUNK_SIZE],
     /// One signed document.
     pub(crate) document: [u8; DOCUMENT_SIZE],
+    /// The root that is trusted while metadata is checked: too large for the stack of a device.
+    pub(crate) root: Root,
 }
 
 impl Workspace {
@@ -26,6 +29,7 @@ impl Workspace {
             sector: [0; SECTOR_SIZE],
             page: [0; CHUNK_SIZE],
             document: [0; DOCUMENT_SIZE],
+            root: Root::BLANK,
         }
     }
 }

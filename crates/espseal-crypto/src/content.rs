@@ -12,16 +12,17 @@
 
 use core::fmt;
 
+use espseal_format::sha256::Sha256;
 use espseal_format::units::Digest;
 use espseal_format::wrap::cek_commitment_prefix;
 use rand_core::CryptoRng;
-use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::ZeroizeOnDrop;
 
 mod gcm;
 
 pub use gcm::BodyKeystream;
+pub(crate) use gcm::ghash_short;
 
 /// Content encryption key (CEK) of one body.
 #[derive(ZeroizeOnDrop)]
@@ -89,7 +90,7 @@ pub fn seal<R: CryptoRng + ?Sized>(rng: &mut R, body: &mut [u8]) -> Sealed {
     rng.fill_bytes(&mut key.0);
     let mut iv = Iv([0; 16]);
     rng.fill_bytes(&mut iv.0);
-    let tag = gcm::encrypt(&key, &iv, body);
+    let tag = BodyKeystream::new(&key, &iv).seal(body, gcm::ghash_bulk);
     Sealed { key, iv, tag }
 }
 
@@ -107,16 +108,13 @@ pub fn open(
     tag: &Tag,
     body: &mut [u8],
 ) -> Result<(), AuthenticationFailed> {
-    gcm::decrypt(key, iv, tag, body)
+    BodyKeystream::new(key, iv).open(tag, body, gcm::ghash_bulk)
 }
 
 /// Commits to a content key: `SHA-256("espseal/v1/cek-commit\0" || body digest || CEK)`.
 #[must_use]
 pub fn commitment(body: &Digest, key: &ContentKey) -> Digest {
-    let hash = Sha256::new()
-        .chain_update(cek_commitment_prefix(body))
-        .chain_update(key.0);
-    Digest(hash.finalize().into())
+    Sha256::of(&[&cek_commitment_prefix(body), &key.0])
 }
 
 /// Checks, in constant time, that the manifest's commitment names this key and body.

@@ -11,8 +11,8 @@ use core::fmt;
 use espseal_format::cose::{
     MAX_SIGNATURES, Role, Sign, Sign1, Signer, to_be_signed, to_be_signed1,
 };
+use espseal_format::sha256::Sha256;
 use espseal_format::units::{Digest, KeyId, Product, PublicKeyBytes};
-use sha2::{Digest as _, Sha256};
 
 use crate::es256::{self, SIGNATURE_LEN, SigningFailed, SigningKey};
 
@@ -109,7 +109,7 @@ pub fn sign(
 pub fn digest1(role: Role, product: &Product, kid: KeyId, payload: &[u8]) -> Digest {
     let mut hash = Sha256::new();
     to_be_signed1(role, product, kid, payload, &mut |bytes| hash.update(bytes));
-    Digest(hash.finalize().into())
+    hash.finish()
 }
 
 /// Digest of what one signature of a COSE_Sign covers, for a signer that holds its key elsewhere.
@@ -117,7 +117,7 @@ pub fn digest1(role: Role, product: &Product, kid: KeyId, payload: &[u8]) -> Dig
 pub fn digest(role: Role, product: &Product, kid: KeyId, payload: &[u8]) -> Digest {
     let mut hash = Sha256::new();
     to_be_signed(role, product, kid, payload, &mut |bytes| hash.update(bytes));
-    Digest(hash.finalize().into())
+    hash.finish()
 }
 
 /// A signature with the name of the key that made it.

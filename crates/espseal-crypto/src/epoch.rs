@@ -15,18 +15,19 @@
 
 use aes::cipher::consts::U32;
 use aes_kw::KwAes256;
+use aes_kw::cipher::KeyInit as _;
+use espseal_format::sha256::Sha256;
 use espseal_format::units::{Digest, Product, PublicKeyBytes};
 use espseal_format::wrap::{BodyWrap, ShardEntry, epoch_commitment_prefix, kek_info};
-use hkdf::hmac::{Hmac, KeyInit as _, Mac as _};
 use rand_core::CryptoRng;
-use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
 use crate::content::ContentKey;
+use crate::hmac::hmac;
 
 mod device;
-mod hpke_base;
+mod hpke;
 
 pub use device::{DevicePrivateKey, open};
 
@@ -60,10 +61,8 @@ impl EpochKey {
     /// `SHA-256("espseal/v1/epoch-commit\0" || product || group || epoch || EK)`.
     #[must_use]
     pub fn commitment(&self, product: &Product, group: u32, epoch: u32) -> Digest {
-        let hash = Sha256::new()
-            .chain_update(epoch_commitment_prefix(product, group, epoch))
-            .chain_update(self.0);
-        Digest(hash.finalize().into())
+        let prefix = epoch_commitment_prefix(product, group, epoch);
+        Sha256::of(&[&prefix, &self.0])
     }
 
     /// Checks, in constant time, that the signed commitment names this key.
@@ -97,7 +96,7 @@ impl EpochKey {
         epoch: u32,
         rng: &mut R,
     ) -> Result<ShardEntry, InvalidPublicKey> {
-        hpke_base::seal(self, device, product, group, epoch, rng)
+        hpke::seal(self, device, product, group, epoch, rng)
     }
 
     /// Derives the key that wraps one body's content key.
@@ -116,21 +115,10 @@ redacted_debug!(Kek);
 impl Kek {
     /// `HKDF-Expand-SHA256(EK, "espseal/v1/kek\0" || product || group || epoch || body, 32)`.
     ///
-    /// One block of output is `HMAC(EK, info || 0x01)` (RFC 5869 section 2.3); a key shorter than
-    /// HMAC's block is filled up with zeros (RFC 2104 section 2).
+    /// One block of output is `HMAC(EK, info || 0x01)` (RFC 5869 section 2.3).
     fn derive(key: &EpochKey, product: &Product, group: u32, epoch: u32, body: &Digest) -> Self {
-        let mut block = Zeroizing::new([0; 64]);
-        block
-            .iter_mut()
-            .zip(key.0)
-            .for_each(|(to, from)| *to = from);
-        let mut mac = Hmac::<Sha256>::new((&*block).into());
-        mac.update(&kek_info(product, group, epoch, body));
-        mac.update(&[1]);
-        let mut output = mac.finalize().into_bytes();
-        let kek = Self(output.into());
-        output.zeroize();
-        kek
+        let info = kek_info(product, group, epoch, body);
+        Self(*hmac(&key.0, &[&info, &[1]]))
     }
 
     /// Wraps a content key with AES-256-KW (RFC 3394 section 2.2.1).
@@ -148,6 +136,7 @@ impl Kek {
     ///
     /// # Errors
     /// [`UnwrapFailed`] when the integrity check value does not come out.
+    #[inline(never)]
     pub fn unwrap_key(&self, wrap: &BodyWrap) -> Result<ContentKey, UnwrapFailed> {
         let cipher = KwAes256::new((&self.0).into());
         let mut key = cipher

@@ -7,13 +7,16 @@
 //!
 //! Signing is deterministic (RFC 6979): a weak random number generator cannot leak the key.
 
+use ecdsa::hazmat;
 use espseal_format::units::{Digest, KeyId, PublicKeyBytes};
-use p256::NonZeroScalar;
-use p256::ecdsa::signature::hazmat::{PrehashSigner as _, PrehashVerifier as _};
-use p256::ecdsa::{Signature, VerifyingKey};
+use p256::ecdsa::Signature;
 use p256::elliptic_curve::Generate as _;
+use p256::elliptic_curve::point::AffineCoordinates as _;
+use p256::{AffinePoint, NistP256, NonZeroScalar, ProjectivePoint, SecretKey};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
+
+mod nonce;
 
 /// Bytes of a signature, `r || s`.
 pub const SIGNATURE_LEN: usize = 64;
@@ -23,21 +26,25 @@ pub const SIGNATURE_LEN: usize = 64;
 /// # Errors
 /// [`BadSignature`] when the key is not a point on the curve, `r` or `s` is out of range, or the
 /// signature does not verify.
+#[inline(never)]
 pub fn verify_prehash(
     key: &PublicKeyBytes,
     digest: &Digest,
     signature: &[u8; SIGNATURE_LEN],
 ) -> Result<(), BadSignature> {
-    let key = VerifyingKey::from_sec1_bytes(&key.0).map_err(|_| BadSignature)?;
+    let key = point(key).ok_or(BadSignature)?;
     let signature = Signature::from_slice(signature).map_err(|_| BadSignature)?;
-    key.verify_prehash(&digest.0, &signature)
+    hazmat::verify_prehashed::<NistP256>(&key.into(), &digest.0, &signature)
         .map_err(|_| BadSignature)
 }
 
 /// A private signing key of a role or of a device's reports.
 ///
 /// Wiped when dropped.
-pub struct SigningKey(p256::ecdsa::SigningKey);
+pub struct SigningKey {
+    secret: SecretKey,
+    public: PublicKeyBytes,
+}
 
 redacted_debug!(SigningKey);
 
@@ -47,48 +54,89 @@ impl SigningKey {
     /// # Errors
     /// [`InvalidPrivateKey`] when the scalar is not in `[1, n-1]`.
     pub fn from_bytes(scalar: &[u8; 32]) -> Result<Self, InvalidPrivateKey> {
-        p256::ecdsa::SigningKey::from_slice(scalar)
-            .map(Self)
+        SecretKey::from_bytes(scalar.into())
+            .map(Self::new)
             .map_err(|_| InvalidPrivateKey)
     }
 
     /// Draws a key.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
-        Self(NonZeroScalar::generate_from_rng(rng).into())
+        Self::new(SecretKey::generate_from_rng(rng))
+    }
+
+    fn new(secret: SecretKey) -> Self {
+        let public = public_key(&secret);
+        Self { secret, public }
     }
 
     /// Returns the private scalar, for a key file.
     #[must_use]
     pub fn expose_secret(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.0.to_bytes().into())
+        Zeroizing::new(self.secret.to_bytes().into())
     }
 
     /// Returns the public half.
     #[must_use]
-    pub fn public_key(&self) -> PublicKeyBytes {
-        let mut bytes = [0; PublicKeyBytes::LEN];
-        let point = self.0.verifying_key().to_sec1_point(false);
-        bytes
-            .iter_mut()
-            .zip(point.as_bytes())
-            .for_each(|(to, from)| *to = *from);
-        PublicKeyBytes(bytes)
+    pub const fn public_key(&self) -> PublicKeyBytes {
+        self.public
     }
 
     /// Returns the name of the key in a COSE header.
     #[must_use]
     pub fn key_id(&self) -> KeyId {
-        KeyId::of(&self.public_key())
+        KeyId::of(&self.public)
     }
 
     /// Signs a SHA-256 digest.
     ///
     /// # Errors
     /// [`SigningFailed`] never in practice: the nonce of RFC 6979 would have to be degenerate.
+    #[inline(never)]
     pub fn sign_prehash(&self, digest: &Digest) -> Result<[u8; SIGNATURE_LEN], SigningFailed> {
-        let signature: Signature = self.0.sign_prehash(&digest.0).map_err(|_| SigningFailed)?;
+        let nonce = Zeroizing::new(nonce::derive(&self.secret, digest));
+        let secret = Zeroizing::new(self.secret.to_nonzero_scalar());
+        let (signature, _) = hazmat::sign_prehashed::<NistP256>(&secret, &nonce, &digest.0)
+            .map_err(|_| SigningFailed)?;
         Ok(signature.to_bytes().into())
     }
+}
+
+/// Parses an uncompressed point; `None` when it is in another form or not on the curve.
+///
+/// The general SEC1 parsers would bring the square root that compressed points need.
+#[inline(never)]
+pub(crate) fn point(key: &PublicKeyBytes) -> Option<AffinePoint> {
+    let [0x04, coordinates @ ..] = &key.0 else {
+        return None;
+    };
+    let ([x, y], []) = coordinates.as_chunks::<32>() else {
+        return None;
+    };
+    AffinePoint::from_coordinates(x.into(), y.into()).into_option()
+}
+
+/// Computes the public half of a private key, in constant time.
+#[inline(never)]
+pub(crate) fn public_key(secret: &SecretKey) -> PublicKeyBytes {
+    let scalar = Zeroizing::new(secret.to_nonzero_scalar());
+    multiple(&ProjectivePoint::GENERATOR, &scalar)
+}
+
+/// Multiplies a point by a secret scalar, in constant time.
+#[inline(never)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "a group has neither overflow nor division"
+)]
+pub(crate) fn multiple(point: &ProjectivePoint, scalar: &NonZeroScalar) -> PublicKeyBytes {
+    let product = (*point * **scalar).to_affine();
+    let mut bytes = PublicKeyBytes([0x04; PublicKeyBytes::LEN]);
+    let (x, y) = (product.x(), product.y());
+    let places = bytes.0.iter_mut().skip(1);
+    places
+        .zip(x.iter().chain(&y))
+        .for_each(|(to, from)| *to = *from);
+    bytes
 }
 
 failure!(

@@ -16,6 +16,7 @@ pub mod epoch;
 pub mod es256;
 pub mod flash_encryption;
 pub mod flash_key;
+mod hmac;
 pub mod secure_boot;
 
 #[cfg(test)]

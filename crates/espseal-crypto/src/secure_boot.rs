@@ -12,6 +12,7 @@
 
 mod block;
 mod ecdsa;
+mod montgomery;
 mod pss;
 mod public_key;
 mod rsa;

@@ -119,6 +119,13 @@ pub fn hash_in_page(page: &[u8], chunk: ChunkIndex) -> Option<Digest> {
     page.as_chunks().0.get(index).copied().map(Digest)
 }
 
+/// Whether the page that holds the hash of `chunk` says `hash`.
+#[must_use]
+pub fn is_in_page(page: &[u8], chunk: ChunkIndex, hash: &Digest) -> bool {
+    let index = usize::try_from(chunk.get() % PER_PAGE).ok();
+    index.and_then(|index| page.as_chunks().0.get(index)) == Some(&hash.0)
+}
+
 const _: () = assert!(BodyLayout::MAX_LENGTH as usize == CHUNK_SIZE * CHUNKS_PER_PAGE * MAX_PAGES);
 
 // The sizes are far below 2^32.

@@ -7,7 +7,7 @@
 
 use core::fmt;
 
-use sha2::{Digest as _, Sha256};
+use crate::sha256::Sha256;
 
 use crate::units::DeviceId;
 
@@ -61,13 +61,7 @@ pub enum Membership {
 /// `SHA-256("espseal/v1/cohort\0" || salt || device id)`.
 #[must_use]
 pub fn bucket(salt: &Salt, device: &DeviceId) -> u32 {
-    let hash: [u8; 32] = Sha256::new()
-        .chain_update(b"espseal/v1/cohort\0")
-        .chain_update(salt.0)
-        .chain_update(device.0)
-        .finalize()
-        .into();
-    let [a, b, c, d, ..] = hash;
+    let [a, b, c, d, ..] = Sha256::of(&[b"espseal/v1/cohort\0", &salt.0, &device.0]).0;
     u32::from_be_bytes([a, b, c, d])
 }
 

@@ -212,14 +212,17 @@ fn protected_header(kid: KeyId) -> [u8; PROTECTED_LEN] {
 }
 
 /// Reads a protected header and the empty unprotected one.
-fn read_headers(reader: &mut Reader<'_>) -> Result<KeyId, CoseError> {
-    let [a, b, c, d, e, kid @ ..] = *reader.fixed::<PROTECTED_LEN>("protected header")?;
-    let found = [a, b, c, d, e];
+#[inline(never)]
+fn read_headers(reader: &mut Reader<'_>, kid: &mut KeyId) -> Result<(), CoseError> {
+    let header = reader.name("protected header").fixed::<PROTECTED_LEN>();
+    let [a, b, c, d, e, id @ ..] = header;
+    let found = [*a, *b, *c, *d, *e];
     if found != PROTECTED_PREFIX {
         return Err(CoseError::ProtectedHeader { found });
     }
-    reader.map("unprotected header", 0)?;
-    Ok(KeyId(kid))
+    kid.0 = *id;
+    reader.map("unprotected header", 0);
+    Ok(())
 }
 
 impl<'b> Document<'b> for Sign1<'b> {
@@ -227,14 +230,19 @@ impl<'b> Document<'b> for Sign1<'b> {
     const NAME: &'static str = "COSE_Sign1";
     const LIMIT: usize = MAX_LEN;
 
-    fn read(reader: &mut Reader<'b>) -> Result<Self, CoseError> {
-        reader.tag(Self::NAME, TAG_SIGN1)?;
-        reader.array(Self::NAME, 4)?;
-        Ok(Self {
-            kid: read_headers(reader)?,
-            payload: reader.bytes("payload")?,
-            signature: reader.fixed("signature")?,
-        })
+    const BLANK: Self = Self {
+        kid: KeyId([0; KeyId::LEN]),
+        payload: &[],
+        signature: &[0; 64],
+    };
+
+    fn read(&mut self, reader: &mut Reader<'b>) -> Result<(), CoseError> {
+        reader.tag(Self::NAME, TAG_SIGN1);
+        reader.array(Self::NAME, 4);
+        read_headers(reader, &mut self.kid)?;
+        self.payload = reader.name("payload").bytes();
+        self.signature = reader.name("signature").fixed();
+        Ok(())
     }
 
     fn check(&self) -> Result<(), CoseError> {
@@ -253,20 +261,27 @@ impl<'b> Document<'b> for Sign<'b> {
     const NAME: &'static str = "COSE_Sign";
     const LIMIT: usize = MAX_LEN;
 
-    fn read(reader: &mut Reader<'b>) -> Result<Self, CoseError> {
-        reader.tag(Self::NAME, TAG_SIGN)?;
-        reader.array(Self::NAME, 4)?;
-        reader.fixed::<0>("body protected header")?;
-        reader.map("unprotected header", 0)?;
-        Ok(Self {
-            payload: reader.bytes("payload")?,
-            signatures: reader.list("signatures", 1, |reader| -> Result<_, CoseError> {
-                reader.array("COSE_Signature", 3)?;
-                Ok(Signer {
-                    kid: read_headers(reader)?,
-                    signature: reader.fixed("signature")?,
-                })
-            })?,
+    const BLANK: Self = Self {
+        payload: &[],
+        signatures: Vec::new(),
+    };
+
+    fn read(&mut self, reader: &mut Reader<'b>) -> Result<(), CoseError> {
+        reader.tag(Self::NAME, TAG_SIGN);
+        reader.array(Self::NAME, 4);
+        reader.name("body protected header").fixed::<0>();
+        reader.map("unprotected header", 0);
+        self.payload = reader.name("payload").bytes();
+        let blank = Signer {
+            kid: KeyId([0; KeyId::LEN]),
+            signature: &[0; 64],
+        };
+        let signatures = reader.name("signatures");
+        signatures.list(1, &mut self.signatures, &blank, |signer, reader| {
+            reader.array("COSE_Signature", 3);
+            read_headers(reader, &mut signer.kid)?;
+            signer.signature = reader.name("signature").fixed();
+            Ok(())
         })
     }
 

@@ -7,9 +7,8 @@
 use core::fmt;
 
 use crate::cbor::{CborError, Reader};
-use crate::chip::ChipId;
 use crate::cohort::Ppm;
-use crate::units::{ChannelName, Digest, Product};
+use crate::units::ChannelName;
 
 pub mod manifest;
 pub mod now;
@@ -162,44 +161,31 @@ pub(crate) fn check_ascending<'a, T: 'a, K: Ord>(
 }
 
 /// Reads a channel name.
+#[inline(never)]
 pub(crate) fn read_channel(
     reader: &mut Reader<'_>,
     field: &'static str,
-) -> Result<ChannelName, MetadataError> {
-    let text = reader.text(field, 1, 24)?;
+    out: &mut ChannelName,
+) -> Result<(), MetadataError> {
+    let text = reader.text(1, 24);
     let allowed = |c: &char| matches!(c, 'a'..='z' | '0'..='9' | '-');
     let found = text.chars().find(|c| !allowed(c)).unwrap_or_default();
-    ChannelName::new(text).ok_or(MetadataError::Character { field, found })
-}
-
-/// Reads a chip number.
-pub(crate) fn read_chip(reader: &mut Reader<'_>, field: &'static str) -> Result<ChipId, CborError> {
-    Ok(ChipId::from_u16(reader.u16(field)?))
+    *out = ChannelName::new(text).ok_or(MetadataError::Character { field, found })?;
+    Ok(())
 }
 
 /// Reads a share of a fleet.
-pub(crate) fn read_ppm(reader: &mut Reader<'_>, field: &'static str) -> Result<Ppm, MetadataError> {
-    let found = reader.u32(field)?;
-    Ppm::new(found).ok_or(MetadataError::Range {
+pub(crate) fn read_ppm(
+    reader: &mut Reader<'_>,
+    field: &'static str,
+    out: &mut Ppm,
+) -> Result<(), MetadataError> {
+    let found = reader.u32();
+    *out = Ppm::new(found).ok_or(MetadataError::Range {
         field,
         min: 0,
         max: Ppm::ALL.get().into(),
         found: found.into(),
-    })
-}
-
-/// Reads a SHA-256 digest.
-pub(crate) fn read_digest(
-    reader: &mut Reader<'_>,
-    field: &'static str,
-) -> Result<Digest, CborError> {
-    reader.fixed(field).copied().map(Digest)
-}
-
-/// Reads a product identifier.
-pub(crate) fn read_product(
-    reader: &mut Reader<'_>,
-    field: &'static str,
-) -> Result<Product, CborError> {
-    reader.fixed(field).copied().map(Product)
+    })?;
+    Ok(())
 }

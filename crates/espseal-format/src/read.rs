@@ -5,8 +5,7 @@
 
 use core::fmt;
 
-use sha2::{Digest as _, Sha256};
-
+use crate::sha256::Sha256;
 use crate::units::Digest;
 
 /// Something with a length that can be read at any offset.
@@ -109,11 +108,14 @@ pub fn sha256<R: ReadAt>(
 ) -> Result<Digest, R::Error> {
     let mut hasher = Sha256::new();
     for_each_piece(reader, 0, length, scratch, |piece| hasher.update(piece))?;
-    Ok(Digest(hasher.finalize().into()))
+    Ok(hasher.finish())
 }
 
 /// Reads `offset..offset + length` in order and hands each piece to `sink`.
-pub(crate) fn for_each_piece<R: ReadAt>(
+///
+/// # Errors
+/// The error of `reader`.
+pub fn for_each_piece<R: ReadAt>(
     reader: &mut R,
     offset: u32,
     length: u32,

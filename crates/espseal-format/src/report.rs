@@ -15,7 +15,7 @@
 
 use crate::cbor::{self, Document, EncodeError, Reader, Writer};
 use crate::chip::ChipId;
-use crate::metadata::{MetadataError, read_channel, read_chip, read_digest, read_product};
+use crate::metadata::{MetadataError, read_channel};
 use crate::units::{ChannelName, DeviceId, Digest, Position, Product, PublicKeyBytes};
 
 /// Longest poll in bytes.
@@ -153,18 +153,24 @@ impl Document<'_> for Poll {
     const NAME: &'static str = "poll";
     const LIMIT: usize = MAX_POLL_LEN;
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("poll", 6)?;
-        Ok(Self {
-            product: read_product(reader.key(1, "poll.product")?, "poll.product")?,
-            device: read_device(reader.key(2, "poll.device")?, "poll.device")?,
-            channel: read_channel(reader.key(3, "poll.channel")?, "poll.channel")?,
-            chip: read_chip(reader.key(4, "poll.chip")?, "poll.chip")?,
-            installed: Position {
-                generation: reader.key(5, "poll.gen")?.u32("poll.gen")?,
-                version: reader.key(6, "poll.seq")?.u64("poll.seq")?,
-            },
-        })
+    const BLANK: Self = Self {
+        product: Product([0; Product::LEN]),
+        device: NO_DEVICE,
+        channel: ChannelName::BLANK,
+        chip: ChipId::Esp32,
+        installed: Position::ZERO,
+    };
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), MetadataError> {
+        reader.map("poll", 6);
+        reader.key(1, "poll.product").copy_to(&mut self.product.0);
+        reader.key(2, "poll.device").copy_to(&mut self.device.0);
+        let channel = reader.key(3, "poll.channel");
+        read_channel(channel, "poll.channel", &mut self.channel)?;
+        self.chip = ChipId::from_u16(reader.key(4, "poll.chip").u16());
+        self.installed.generation = reader.key(5, "poll.gen").u32();
+        self.installed.version = reader.key(6, "poll.seq").u64();
+        Ok(())
     }
 
     fn check(&self) -> Result<(), MetadataError> {
@@ -187,32 +193,35 @@ impl Document<'_> for Report {
     const NAME: &'static str = "report";
     const LIMIT: usize = crate::cose::max_sign1_payload(MAX_REPORT_LEN);
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("report", 8)?;
-        Ok(Self {
-            product: read_product(reader.key(1, "report.product")?, "report.product")?,
-            device: read_device(reader.key(2, "report.device")?, "report.device")?,
-            counter: reader.key(3, "report.counter")?.u64("report.counter")?,
-            event: {
-                let found = reader.key(4, "report.event")?.u8("report.event")?;
-                Event::from_u8(found).ok_or(MetadataError::Range {
-                    field: "report.event",
-                    min: 0,
-                    max: Event::Quarantined.to_u8().into(),
-                    found: found.into(),
-                })?
-            },
-            release: Position {
-                generation: reader.key(5, "report.gen")?.u32("report.gen")?,
-                version: reader.key(6, "report.seq")?.u64("report.seq")?,
-            },
-            manifest: reader
-                .key(7, "report.manifest")?
-                .fixed_or_null("report.manifest")?
-                .copied()
-                .map(Digest),
-            code: reader.key(8, "report.code")?.u16("report.code")?,
-        })
+    const BLANK: Self = Self {
+        product: Product([0; Product::LEN]),
+        device: NO_DEVICE,
+        counter: 0,
+        event: Event::Confirmed,
+        release: Position::ZERO,
+        manifest: None,
+        code: 0,
+    };
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), MetadataError> {
+        reader.map("report", 8);
+        reader.key(1, "report.product").copy_to(&mut self.product.0);
+        reader.key(2, "report.device").copy_to(&mut self.device.0);
+        self.counter = reader.key(3, "report.counter").u64();
+        let found = reader.key(4, "report.event").u8();
+        self.event = Event::from_u8(found).ok_or(MetadataError::Range {
+            field: "report.event",
+            min: 0,
+            max: Event::Quarantined.to_u8().into(),
+            found: found.into(),
+        })?;
+        self.release.generation = reader.key(5, "report.gen").u32();
+        self.release.version = reader.key(6, "report.seq").u64();
+        reader
+            .key(7, "report.manifest")
+            .digest_or_null(&mut self.manifest);
+        self.code = reader.key(8, "report.code").u16();
+        Ok(())
     }
 
     fn check(&self) -> Result<(), MetadataError> {
@@ -240,12 +249,16 @@ impl Document<'_> for DeviceRecord {
     const NAME: &'static str = "device record";
     const LIMIT: usize = MAX_RECORD_LEN;
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("record", 2)?;
-        Ok(Self {
-            device: read_device(reader.key(1, "record.device")?, "record.device")?,
-            report_key: PublicKeyBytes(*reader.key(2, REPORT_KEY)?.fixed(REPORT_KEY)?),
-        })
+    const BLANK: Self = Self {
+        device: NO_DEVICE,
+        report_key: PublicKeyBytes([0; PublicKeyBytes::LEN]),
+    };
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), MetadataError> {
+        reader.map("record", 2);
+        reader.key(1, "record.device").copy_to(&mut self.device.0);
+        reader.key(2, REPORT_KEY).copy_to(&mut self.report_key.0);
+        Ok(())
     }
 
     fn check(&self) -> Result<(), MetadataError> {
@@ -270,16 +283,21 @@ impl Document<'_> for IdfSubscription {
     const NAME: &'static str = "subscription";
     const LIMIT: usize = MAX_RECORD_LEN;
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("subscription", 3)?;
-        Ok(Self {
-            device: read_device(reader.key(1, "subscription.device")?, "subscription.device")?,
-            channel: {
-                let field = "subscription.channel";
-                read_channel(reader.key(2, field)?, field)?
-            },
-            chip: read_chip(reader.key(3, "subscription.chip")?, "subscription.chip")?,
-        })
+    const BLANK: Self = Self {
+        device: NO_DEVICE,
+        channel: ChannelName::BLANK,
+        chip: ChipId::Esp32,
+    };
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), MetadataError> {
+        reader.map("subscription", 3);
+        reader
+            .key(1, "subscription.device")
+            .copy_to(&mut self.device.0);
+        let field = "subscription.channel";
+        read_channel(reader.key(2, field), field, &mut self.channel)?;
+        self.chip = ChipId::from_u16(reader.key(3, "subscription.chip").u16());
+        Ok(())
     }
 
     fn check(&self) -> Result<(), MetadataError> {
@@ -294,13 +312,7 @@ impl Document<'_> for IdfSubscription {
     }
 }
 
+/// No device yet.
+const NO_DEVICE: DeviceId = DeviceId([0; DeviceId::LEN]);
 /// Name of the report key in error messages.
 const REPORT_KEY: &str = "record.report-key";
-
-/// Reads a device id.
-fn read_device(
-    reader: &mut Reader<'_>,
-    field: &'static str,
-) -> Result<DeviceId, crate::cbor::CborError> {
-    read_digest(reader, field).map(|digest| DeviceId(digest.0))
-}

@@ -6,7 +6,7 @@
 //!
 //! Source: `docs/protocol.md`, "Repository paths".
 
-use core::fmt::{self, Write as _};
+use core::fmt;
 use core::str::FromStr;
 
 use heapless::String;
@@ -113,10 +113,35 @@ impl Resource<'_> {
     /// Returns the path, without a leading slash.
     #[must_use]
     pub fn path(&self) -> String<MAX_PATH> {
-        let mut path = String::new();
-        // The longest path, that of an ESP-IDF header, takes 140 bytes.
-        let _ = write!(path, "{self}");
-        path
+        let mut path = Path(String::new());
+        match self {
+            Self::Now => path.text("now.cose"),
+            Self::Root(version) => path.text("root/").number(*version).text(".cose"),
+            Self::Releases(digest) => path.text("releases/").hex(&digest.0).text(".cose"),
+            Self::Manifest(digest) => path.text("manifests/").hex(&digest.0).text(".cbor"),
+            Self::Body(digest) => path.text("bodies/").hex(&digest.0).text(".bin"),
+            Self::Pages(digest) => path.text("bodies/").hex(&digest.0).text(".pages"),
+            Self::BodyWrap { body, group, epoch } => {
+                path.text("wraps/").hex(&body.0).text("/");
+                path.number(*group).text("-").number(*epoch).text(".kw")
+            }
+            Self::EpochShard {
+                group,
+                epoch,
+                prefix,
+            } => {
+                path.text("epochs/").number(*group).text("/");
+                path.number(*epoch).text("/");
+                path.text(&prefix.name()).text(".shard")
+            }
+            Self::Device(device) => path.text("devices/").hex(&device.0).text(".cbor"),
+            Self::IdfSubscription(device) => path.text("idf/").hex(&device.0).text(".cbor"),
+            Self::IdfHeader { device, body } => {
+                path.text("idf/").hex(&device.0).text("/");
+                path.hex(&body.0).text(".header")
+            }
+        };
+        path.0
     }
 
     /// Reads a path without a leading slash; `None` for anything but the one spelling of an
@@ -167,23 +192,46 @@ impl OwnedResource {
 
 impl fmt::Display for Resource<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Now => f.write_str("now.cose"),
-            Self::Root(version) => write!(f, "root/{version}.cose"),
-            Self::Releases(digest) => write!(f, "releases/{digest}.cose"),
-            Self::Manifest(digest) => write!(f, "manifests/{digest}.cbor"),
-            Self::Body(digest) => write!(f, "bodies/{digest}.bin"),
-            Self::Pages(digest) => write!(f, "bodies/{digest}.pages"),
-            Self::BodyWrap { body, group, epoch } => write!(f, "wraps/{body}/{group}-{epoch}.kw"),
-            Self::EpochShard {
-                group,
-                epoch,
-                prefix,
-            } => write!(f, "epochs/{group}/{epoch}/{prefix}.shard"),
-            Self::Device(device) => write!(f, "devices/{device}.cbor"),
-            Self::IdfSubscription(device) => write!(f, "idf/{device}.cbor"),
-            Self::IdfHeader { device, body } => write!(f, "idf/{device}/{body}.header"),
+        f.write_str(&self.path())
+    }
+}
+
+/// A path in the making: formatting without `core::fmt`, which a device may not need otherwise.
+///
+/// Nothing is ever cut off: the longest path, that of an ESP-IDF header, takes 140 bytes.
+struct Path(String<MAX_PATH>);
+
+impl Path {
+    #[inline(never)]
+    fn text(&mut self, text: &str) -> &mut Self {
+        let _ = self.0.push_str(text);
+        self
+    }
+
+    #[inline(never)]
+    fn hex(&mut self, bytes: &[u8; 32]) -> &mut Self {
+        for byte in bytes {
+            for nibble in [byte >> 4, byte & 0xF] {
+                self.digit(nibble.into(), 16);
+            }
         }
+        self
+    }
+
+    #[inline(never)]
+    fn number(&mut self, number: u32) -> &mut Self {
+        if number >= 10 {
+            self.number(number / 10);
+        }
+        self.digit(number % 10, 10);
+        self
+    }
+
+    #[inline(never)]
+    fn digit(&mut self, digit: u32, radix: u32) {
+        let _ = self
+            .0
+            .push(char::from_digit(digit, radix).unwrap_or_default());
     }
 }
 

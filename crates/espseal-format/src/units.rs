@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use sha2::{Digest as _, Sha256};
+use crate::sha256::Sha256;
 
 /// Bytes in a flash sector, the smallest unit that NOR flash erases.
 pub const SECTOR_SIZE: usize = 4096;
@@ -158,7 +158,7 @@ impl Digest {
     /// Hashes `bytes` with SHA-256.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+        Sha256::of(&[bytes])
     }
 }
 
@@ -191,6 +191,14 @@ pub struct Position {
     pub version: u64,
 }
 
+impl Position {
+    /// Before everything.
+    pub const ZERO: Self = Self {
+        generation: 0,
+        version: 0,
+    };
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.generation, self.version)
@@ -202,6 +210,9 @@ impl fmt::Display for Position {
 pub struct ChannelName(heapless::String<24>);
 
 impl ChannelName {
+    /// No name yet; only parsers hold it, until they have read one.
+    pub(crate) const BLANK: Self = Self(heapless::String::new());
+
     /// Checks and copies a channel name; `None` when a character or the length is not allowed.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {

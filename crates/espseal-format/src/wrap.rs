@@ -79,6 +79,9 @@ impl ShardNibbles {
     /// Most digits: 16,777,216 shards.
     pub const MAX: u8 = 6;
 
+    /// No digits: one shard for all.
+    pub const NONE: Self = Self(0);
+
     /// Checks a number of digits; `None` above [`ShardNibbles::MAX`].
     #[must_use]
     pub const fn new(digits: u8) -> Option<Self> {
@@ -117,6 +120,21 @@ impl ShardPrefix {
         }
     }
 
+    /// Spells the shard's name, as [`parse`](Self::parse) reads it.
+    #[must_use]
+    pub fn name(&self) -> heapless::String<{ ShardNibbles::MAX as usize }> {
+        let mut name = heapless::String::new();
+        if self.nibbles.0 == 0 {
+            // Six places, three letters.
+            let _ = name.push_str(ALL);
+        }
+        for place in (0..u32::from(self.nibbles.0)).rev() {
+            let nibble = (self.value >> place.saturating_mul(4)) & 0xF;
+            let _ = name.push(char::from_digit(nibble, 16).unwrap_or_default());
+        }
+        name
+    }
+
     /// Reads a shard's name: `all`, or 1 to 6 lower-case hexadecimal digits.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
@@ -145,10 +163,7 @@ impl ShardPrefix {
 
 impl fmt::Display for ShardPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.nibbles.0 {
-            0 => f.write_str(ALL),
-            digits => write!(f, "{:0width$x}", self.value, width = usize::from(digits)),
-        }
+        f.write_str(&self.name())
     }
 }
 

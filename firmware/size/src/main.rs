@@ -158,10 +158,14 @@ fn run(workspace: &mut Workspace) -> Option<()> {
     Some(())
 }
 
+/// Memory as a firmware lends it.
+static mut WORKSPACE: Workspace = Workspace::new();
+
 #[riscv_rt::entry]
 fn main() -> ! {
-    let mut workspace = Workspace::new();
-    black_box(run(&mut workspace));
+    // SAFETY: this is the program's only thread, and the only place that names it.
+    let workspace = unsafe { &mut *(&raw mut WORKSPACE) };
+    black_box(run(workspace));
     loop {
         core::hint::spin_loop();
     }

@@ -9,6 +9,7 @@
 mod bodies;
 mod boots;
 mod codes;
+mod engines;
 mod images;
 mod layout;
 mod limits;

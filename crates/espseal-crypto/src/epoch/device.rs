@@ -2,18 +2,16 @@
 
 use espseal_format::units::{DeviceId, Product, PublicKeyBytes};
 use espseal_format::wrap::ShardEntry;
-use hpke::kem::DhP256HkdfSha256;
-use hpke::{Deserializable as _, Kem as _, Serializable as _};
+use p256::SecretKey;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::hpke_base::{self, PrivateKey};
-use super::{EpochKey, OpenFailed};
-use crate::es256::InvalidPrivateKey;
+use super::{EpochKey, OpenFailed, hpke};
+use crate::es256::{self, InvalidPrivateKey};
 
 /// Private HPKE key of a device; wiped when dropped.
 pub struct DevicePrivateKey {
-    private: PrivateKey,
+    secret: SecretKey,
     public: PublicKeyBytes,
     id: DeviceId,
 }
@@ -27,8 +25,7 @@ impl DevicePrivateKey {
     /// under a label of its own, or of a random number generator.
     #[must_use]
     pub fn from_ikm(ikm: &[u8; 32]) -> Self {
-        let (private, _) = DhP256HkdfSha256::derive_keypair(ikm);
-        Self::new(private)
+        Self::new(hpke::derive_key_pair(ikm))
     }
 
     /// Takes a private scalar, 32 bytes big-endian.
@@ -36,7 +33,7 @@ impl DevicePrivateKey {
     /// # Errors
     /// [`InvalidPrivateKey`] when the scalar is not in `[1, n-1]`.
     pub fn from_bytes(scalar: &[u8; 32]) -> Result<Self, InvalidPrivateKey> {
-        PrivateKey::from_bytes(scalar)
+        SecretKey::from_bytes(scalar.into())
             .map(Self::new)
             .map_err(|_| InvalidPrivateKey)
     }
@@ -48,11 +45,10 @@ impl DevicePrivateKey {
         Self::from_ikm(&ikm)
     }
 
-    fn new(private: PrivateKey) -> Self {
-        let mut public = PublicKeyBytes([0; PublicKeyBytes::LEN]);
-        DhP256HkdfSha256::sk_to_pk(&private).write_exact(&mut public.0);
+    fn new(secret: SecretKey) -> Self {
+        let public = es256::public_key(&secret);
         Self {
-            private,
+            secret,
             id: DeviceId::of(&public),
             public,
         }
@@ -73,9 +69,11 @@ impl DevicePrivateKey {
     /// Returns the private scalar, for a key file.
     #[must_use]
     pub fn expose_secret(&self) -> Zeroizing<[u8; 32]> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        self.private.write_exact(&mut *bytes);
-        bytes
+        Zeroizing::new(self.secret.to_bytes().into())
+    }
+
+    pub(super) const fn secret(&self) -> &SecretKey {
+        &self.secret
     }
 }
 
@@ -94,5 +92,5 @@ pub fn open(
     epoch: u32,
     entry: &ShardEntry,
 ) -> Result<EpochKey, OpenFailed> {
-    hpke_base::open(&private.private, &private.id, product, group, epoch, entry)
+    hpke::open(private, product, group, epoch, entry)
 }

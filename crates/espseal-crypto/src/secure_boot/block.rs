@@ -5,6 +5,7 @@ use core::fmt;
 use espseal_format::signature_block::{ImageDigests, RsaParts, RsaSignatureBlock, SignatureBlock};
 use espseal_format::units::{Digest, Digest384};
 
+use super::montgomery;
 use super::{
     InvalidRsaKey, RSA_LEN, RsaPublicKey, verify_ecdsa_p192, verify_ecdsa_p256, verify_ecdsa_p384,
 };
@@ -43,9 +44,10 @@ pub fn verify_block(
 /// [`VerifyError`]: the first check that fails.
 pub fn verify_rsa(block: &RsaSignatureBlock, image: &Digest) -> Result<Digest, VerifyError> {
     VerifyError::compare(&Digest(block.image_digest), image)?;
-    let key =
-        RsaPublicKey::new(&reversed(&block.n), block.e.get()).map_err(VerifyError::PublicKey)?;
-    if block.r != reversed(&key.montgomery_r()) {
+    let n = montgomery::from_le_bytes(&block.n);
+    let key = RsaPublicKey::from_number(n, block.e.get()).map_err(VerifyError::PublicKey)?;
+    let r = key.r();
+    if montgomery::from_le_bytes(&block.r) != r {
         return Err(VerifyError::MontgomeryR);
     }
     if block.m_prime.get() != key.m_prime() {
@@ -54,7 +56,8 @@ pub fn verify_rsa(block: &RsaSignatureBlock, image: &Digest) -> Result<Digest, V
             found: block.m_prime.get(),
         });
     }
-    key.verify_pss(image, &reversed(&block.signature))
+    let signature = montgomery::from_le_bytes(&block.signature);
+    key.verify_number(image, &signature, &r)
         .map_err(|BadSignature| VerifyError::Signature)?;
     Ok(block.key_digest())
 }

@@ -11,8 +11,8 @@
 //!
 //! Source: RFC 8017 sections 9.1.1 (encoding), 9.1.2 (verification) and B.2.1 (MGF1).
 
+use espseal_format::sha256::Sha256;
 use espseal_format::units::Digest;
-use sha2::{Digest as _, Sha256};
 
 use super::RSA_LEN;
 use crate::es256::BadSignature;
@@ -45,8 +45,7 @@ pub fn emsa_pss_encode(image: &Digest, salt: &[u8; HASH_LEN]) -> [u8; RSA_LEN] {
 }
 
 /// Checks an encoded message (RFC 8017 section 9.1.2, steps 4 to 14).
-pub(super) fn verify(image: &Digest, encoded: &[u8; RSA_LEN]) -> Result<(), BadSignature> {
-    let mut message = *encoded;
+pub(super) fn verify(image: &Digest, mut message: [u8; RSA_LEN]) -> Result<(), BadSignature> {
     let [.., trailer] = message;
     let [first, ..] = message;
     if trailer != TRAILER || first & !FIRST_BYTE != 0 {
@@ -81,21 +80,14 @@ fn hash_of(message: &[u8; RSA_LEN]) -> [u8; HASH_LEN] {
 
 /// `SHA-256(0^8 || image digest || salt)`.
 fn salted_hash(image: &Digest, salt: &[u8; HASH_LEN]) -> [u8; HASH_LEN] {
-    let hash = Sha256::new()
-        .chain_update([0; 8])
-        .chain_update(image.0)
-        .chain_update(salt);
-    hash.finalize().into()
+    Sha256::of(&[&[0; 8], &image.0, salt]).0
 }
 
 /// Masks or unmasks the data block with MGF1 and clears the bit that is not part of the message.
 fn mask(message: &mut [u8; RSA_LEN], hash: &[u8; HASH_LEN]) {
     let (db, _) = message.split_at_mut(DB_LEN);
     for (chunk, counter) in db.chunks_mut(HASH_LEN).zip(0_u32..) {
-        let pad = Sha256::new()
-            .chain_update(hash)
-            .chain_update(counter.to_be_bytes())
-            .finalize();
+        let pad = Sha256::of(&[hash, &counter.to_be_bytes()]).0;
         chunk
             .iter_mut()
             .zip(pad)
@@ -118,8 +110,8 @@ mod tests {
     #[test]
     fn encoded_digest_verifies_and_another_does_not() {
         let (image, encoded) = encoded();
-        assert_eq!(verify(&image, &encoded), Ok(()));
-        assert_eq!(verify(&Digest::of(b"other"), &encoded), Err(BadSignature));
+        assert_eq!(verify(&image, encoded), Ok(()));
+        assert_eq!(verify(&Digest::of(b"other"), encoded), Err(BadSignature));
     }
 
     #[test]
@@ -128,7 +120,7 @@ mod tests {
         for bit in 0..RSA_LEN * 8 {
             let mut changed = encoded;
             changed[bit / 8] ^= 0x80 >> (bit % 8);
-            assert_eq!(verify(&image, &changed), Err(BadSignature), "bit {bit}");
+            assert_eq!(verify(&image, changed), Err(BadSignature), "bit {bit}");
         }
     }
 
@@ -140,7 +132,7 @@ mod tests {
         for place in [1, PADDING_LEN - 1, PADDING_LEN] {
             let mut changed = encoded;
             changed[place] ^= 2;
-            assert_eq!(verify(&image, &changed), Err(BadSignature), "byte {place}");
+            assert_eq!(verify(&image, changed), Err(BadSignature), "byte {place}");
         }
     }
 }

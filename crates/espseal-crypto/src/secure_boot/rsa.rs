@@ -2,19 +2,14 @@
 
 use core::fmt;
 
-use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
-use crypto_bigint::{Odd, U3072};
 use espseal_format::units::Digest;
 
+use super::montgomery::{self, Modulus, Number};
 use super::pss;
 use crate::es256::BadSignature;
 
 /// Bytes in a modulus, a signature and an encoded message.
 pub const RSA_LEN: usize = 384;
-
-type Modulus = Odd<U3072>;
-type Params = FixedMontyParams<{ U3072::LIMBS }>;
-type Residue = FixedMontyForm<{ U3072::LIMBS }>;
 
 /// A public RSA-3072 key that has the shape secure boot asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +25,16 @@ impl RsaPublicKey {
     /// [`InvalidRsaKey`] when the modulus is even or not exactly 3072 bits long, or the exponent is
     /// even or below 3 (RFC 8017 section 3.1).
     pub fn new(modulus: &[u8; RSA_LEN], exponent: u32) -> Result<Self, InvalidRsaKey> {
-        let [first, ..] = *modulus;
-        if first & 0x80 == 0 {
+        Self::from_number(montgomery::from_be_bytes(modulus), exponent)
+    }
+
+    /// Takes a modulus as the arithmetic has it.
+    pub(super) fn from_number(modulus: Number, exponent: u32) -> Result<Self, InvalidRsaKey> {
+        let [.., high] = modulus;
+        if high >> 31 == 0 {
             return Err(InvalidRsaKey::ModulusTooShort);
         }
-        let odd = Odd::new(U3072::from_be_slice(modulus)).into_option();
-        let modulus = odd.ok_or(InvalidRsaKey::ModulusEven)?;
+        let modulus = Modulus::new(modulus).ok_or(InvalidRsaKey::ModulusEven)?;
         if exponent < 3 || exponent & 1 == 0 {
             return Err(InvalidRsaKey::Exponent { found: exponent });
         }
@@ -45,7 +44,7 @@ impl RsaPublicKey {
     /// Returns the modulus `n`, big-endian.
     #[must_use]
     pub fn modulus(&self) -> [u8; RSA_LEN] {
-        to_be_bytes(self.modulus.as_ref())
+        montgomery::to_be_bytes(self.modulus.number())
     }
 
     /// Returns the public exponent `e`.
@@ -57,19 +56,13 @@ impl RsaPublicKey {
     /// Returns `R = 2^6144 mod n`, big-endian: what the signature block stores reversed.
     #[must_use]
     pub fn montgomery_r(&self) -> [u8; RSA_LEN] {
-        to_be_bytes(Params::new_vartime(self.modulus).r2())
+        montgomery::to_be_bytes(&self.modulus.r_squared())
     }
 
     /// Returns `M' = -n^-1 mod 2^32`.
     #[must_use]
-    pub fn m_prime(&self) -> u32 {
-        let [.., a, b, c, d] = self.modulus();
-        let low = u32::from_be_bytes([a, b, c, d]);
-        // Newton: each step doubles the number of correct low bits, from the 3 of n * n = 1 mod 8.
-        let inverse = (0..4).fold(low, |inverse: u32, _| {
-            inverse.wrapping_mul(2_u32.wrapping_sub(low.wrapping_mul(inverse)))
-        });
-        inverse.wrapping_neg()
+    pub const fn m_prime(&self) -> u32 {
+        self.modulus.m_prime()
     }
 
     /// Checks a signature over an image with the given digest: RSASSA-PSS-VERIFY of RFC 8017
@@ -82,29 +75,45 @@ impl RsaPublicKey {
         image: &Digest,
         signature: &[u8; RSA_LEN],
     ) -> Result<(), BadSignature> {
-        let signature = U3072::from_be_slice(signature);
-        if signature >= *self.modulus.as_ref() {
-            return Err(BadSignature);
-        }
-        let encoded = self.public_operation(&signature);
-        pss::verify(image, &to_be_bytes(&encoded))
+        let signature = montgomery::from_be_bytes(signature);
+        self.verify_number(image, &signature, &self.modulus.r_squared())
     }
 
-    /// RSAVP1 of RFC 8017 section 5.2.2: `signature^e mod n`.
+    /// As [`verify_pss`](Self::verify_pss), with `R` at hand.
+    pub(super) fn verify_number(
+        &self,
+        image: &Digest,
+        signature: &Number,
+        r: &Number,
+    ) -> Result<(), BadSignature> {
+        if !self.modulus.exceeds(signature) {
+            return Err(BadSignature);
+        }
+        pss::verify(image, self.public_operation(signature, r))
+    }
+
+    /// `R = 2^6144 mod n`.
+    pub(super) fn r(&self) -> Number {
+        self.modulus.r_squared()
+    }
+
+    /// RSAVP1 of RFC 8017 section 5.2.2: `signature^e mod n`, big-endian.
     ///
-    /// Square and multiply from the left: a window would cost a device 6 KB of stack and save
-    /// nothing for 65537. Variable time: everything here is public.
-    fn public_operation(&self, signature: &U3072) -> U3072 {
-        let params = Params::new_vartime(self.modulus);
-        let base = Residue::new(signature, &params);
+    /// Square and multiply from the left. The exponent is odd, so that the last step multiplies:
+    /// with the signature itself instead of its Montgomery form, which divides the form out.
+    #[inline(never)]
+    fn public_operation(&self, signature: &Number, r: &Number) -> [u8; RSA_LEN] {
+        let base = self.modulus.product(signature, r);
         let mut power = base;
         for bit in (0..self.exponent.ilog2()).rev() {
-            power = power.square();
-            if (self.exponent >> bit) & 1 == 1 {
-                power = power.mul(&base);
+            power = self.modulus.product(&power, &power);
+            if bit == 0 {
+                power = self.modulus.product(&power, signature);
+            } else if (self.exponent >> bit) & 1 == 1 {
+                power = self.modulus.product(&power, &base);
             }
         }
-        power.retrieve()
+        montgomery::to_be_bytes(&power)
     }
 }
 
@@ -139,14 +148,3 @@ impl fmt::Display for InvalidRsaKey {
 }
 
 impl core::error::Error for InvalidRsaKey {}
-
-/// Writes a number big-endian.
-fn to_be_bytes(number: &U3072) -> [u8; RSA_LEN] {
-    let mut bytes = [0; RSA_LEN];
-    let limbs = number.as_limbs().iter().rev();
-    let (places, _) = bytes.as_chunks_mut::<{ RSA_LEN / U3072::LIMBS }>();
-    for (place, limb) in places.iter_mut().zip(limbs) {
-        *place = limb.0.to_be_bytes();
-    }
-    bytes
-}

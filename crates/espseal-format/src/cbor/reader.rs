@@ -1,13 +1,21 @@
 //! Decoder whose every error names the field.
+//!
+//! A reader that has met an error stays where it is and gives zeros and empty strings from then
+//! on; [`finish`](Reader::finish) tells the first error. Callers therefore read field after field
+//! without a branch behind each: that, and one function for all heads, makes the parsers of signed
+//! documents small enough for a device.
+
+use core::str;
 
 use heapless::Vec;
-use minicbor::Decoder;
 
 use super::CborError;
+use crate::units::Digest;
 
 /// Major types of RFC 8949 section 3.1.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Major {
+#[repr(u8)]
+pub(super) enum Major {
     Unsigned = 0,
     Bytes = 2,
     Text = 3,
@@ -28,29 +36,52 @@ impl Major {
             Self::Tag => "a tag",
         }
     }
+
+    /// Whether the argument is a length, which could be indefinite.
+    const fn has_length(self) -> bool {
+        !matches!(self, Self::Unsigned | Self::Tag)
+    }
 }
 
 /// Initial byte of null.
-const NULL: u8 = 0xF6;
+pub(super) const NULL: u8 = 0xF6;
 /// Additional information of an indefinite length.
 const INDEFINITE: u8 = 31;
+/// Additional information from which on the argument is in bytes of its own: 1, 2, 4 or 8.
+const ARGUMENT_FOLLOWS: u8 = 24;
 
 /// Reads one document from start to end.
 pub(crate) struct Reader<'b> {
-    decoder: Decoder<'b>,
+    input: &'b [u8],
+    pub(super) position: usize,
+    /// Name of the value that is read now, for errors.
+    field: &'static str,
+    error: Option<CborError>,
 }
 
 impl<'b> Reader<'b> {
-    /// Starts at the first byte.
-    pub(crate) fn new(bytes: &'b [u8]) -> Self {
+    /// Starts at the first byte; more bytes than `limit` are an error.
+    pub(crate) fn new(input: &'b [u8], document: &'static str, limit: usize) -> Self {
+        let found = input.len();
+        let error = (found > limit).then_some(CborError::TooLong {
+            document,
+            limit,
+            found,
+        });
         Self {
-            decoder: Decoder::new(bytes),
+            input,
+            position: 0,
+            field: document,
+            error,
         }
     }
 
-    /// Refuses bytes after the end of the document.
-    pub(crate) fn finish(&self, document: &'static str) -> Result<(), CborError> {
-        let (expected, found) = (self.decoder.position(), self.decoder.input().len());
+    /// Tells the first error; refuses bytes after the end of the document.
+    pub(crate) fn finish(self, document: &'static str) -> Result<(), CborError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let (expected, found) = (self.position, self.input.len());
         if expected == found {
             Ok(())
         } else {
@@ -62,243 +93,271 @@ impl<'b> Reader<'b> {
         }
     }
 
+    /// Whether an error was met.
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.error.is_some()
+    }
+
+    /// Names the value that follows, where no map key does.
+    pub(crate) const fn name(&mut self, field: &'static str) -> &mut Self {
+        self.field = field;
+        self
+    }
+
     /// Reads the head of a map of exactly `entries`.
-    pub(crate) fn map(&mut self, field: &'static str, entries: usize) -> Result<(), CborError> {
-        let offset = self.expect(field, Major::Map)?;
-        let found = self
-            .decoder
-            .map()
-            .map_err(|e| self.explain(&e, field, offset, Major::Map))?;
-        match found {
-            Some(n) if n == entries as u64 => Ok(()),
-            Some(found) => Err(CborError::EntryCount {
+    #[inline(never)]
+    pub(crate) fn map(&mut self, field: &'static str, entries: usize) {
+        self.field = field;
+        let found = self.head(Major::Map);
+        if found != entries as u64 {
+            self.fail(CborError::EntryCount {
                 field,
                 expected: entries,
                 found,
-            }),
-            None => Err(CborError::IndefiniteLength { field, offset }),
+            });
         }
     }
 
     /// Reads a map key, which must be `expected`; the value of `field` follows.
-    pub(crate) fn key(
-        &mut self,
-        expected: u64,
-        field: &'static str,
-    ) -> Result<&mut Self, CborError> {
-        let offset = self.decoder.position();
-        let found = self.uint(field, u64::MAX)?;
-        if found == expected {
-            Ok(self)
-        } else if (1..expected).contains(&found) {
+    #[inline(never)]
+    pub(crate) fn key(&mut self, expected: u8, field: &'static str) -> &mut Self {
+        self.field = field;
+        let offset = self.position;
+        let expected = u64::from(expected);
+        let found = self.head(Major::Unsigned);
+        if found != expected {
             // Keys count from 1, so a lower one has been read before.
-            Err(CborError::DuplicateKey {
-                field,
-                offset,
-                found,
-            })
-        } else {
-            Err(CborError::Key {
-                field,
-                offset,
-                expected,
-                found,
-            })
+            self.fail(if (1..expected).contains(&found) {
+                CborError::DuplicateKey {
+                    field,
+                    offset,
+                    found,
+                }
+            } else {
+                CborError::Key {
+                    field,
+                    offset,
+                    expected,
+                    found,
+                }
+            });
         }
+        self
     }
 
     /// Reads an unsigned integer of at most `max`.
-    pub(crate) fn uint(&mut self, field: &'static str, max: u64) -> Result<u64, CborError> {
-        let offset = self.expect(field, Major::Unsigned)?;
-        let found = self
-            .decoder
-            .u64()
-            .map_err(|e| self.explain(&e, field, offset, Major::Unsigned))?;
-        if found > max {
-            return Err(CborError::Range {
+    #[inline(never)]
+    fn uint(&mut self, max: u64) -> u64 {
+        let found = self.head(Major::Unsigned);
+        if found <= max {
+            return found;
+        }
+        self.fail(CborError::Range {
+            field: self.field,
+            min: 0,
+            max,
+            found,
+        });
+        0
+    }
+
+    /// Reads a 64-bit unsigned integer.
+    pub(crate) fn u64(&mut self) -> u64 {
+        self.uint(u64::MAX)
+    }
+
+    /// Reads a 32-bit unsigned integer.
+    pub(crate) fn u32(&mut self) -> u32 {
+        u32::try_from(self.uint(u32::MAX.into())).unwrap_or(0)
+    }
+
+    /// Reads a 16-bit unsigned integer.
+    pub(crate) fn u16(&mut self) -> u16 {
+        u16::try_from(self.uint(u16::MAX.into())).unwrap_or(0)
+    }
+
+    /// Reads an 8-bit unsigned integer.
+    pub(crate) fn u8(&mut self) -> u8 {
+        u8::try_from(self.uint(u8::MAX.into())).unwrap_or(0)
+    }
+
+    /// Reads a byte string.
+    pub(crate) fn bytes(&mut self) -> &'b [u8] {
+        self.string(Major::Bytes, 0, usize::MAX)
+    }
+
+    /// Reads a byte string of exactly `N` bytes.
+    pub(crate) fn fixed<const N: usize>(&mut self) -> &'b [u8; N] {
+        let bytes = self.string(Major::Bytes, N, N);
+        bytes.first_chunk().unwrap_or(const { &[0; N] })
+    }
+
+    /// Reads a byte string exactly as long as `out` into it; leaves it as it is after an error.
+    #[inline(never)]
+    pub(crate) fn copy_to(&mut self, out: &mut [u8]) {
+        let bytes = self.string(Major::Bytes, out.len(), out.len());
+        if bytes.len() == out.len() {
+            out.copy_from_slice(bytes);
+        }
+    }
+
+    /// Reads null, if that is what comes next.
+    pub(crate) fn null(&mut self) -> bool {
+        let null = self.error.is_none() && self.peek() == Some(NULL);
+        if null {
+            self.position = self.position.saturating_add(1);
+        }
+        null
+    }
+
+    /// Reads a SHA-256 digest or null.
+    pub(crate) fn digest_or_null(&mut self, out: &mut Option<Digest>) {
+        *out = None;
+        if !self.null() {
+            self.copy_to(&mut out.insert(Digest([0; Digest::LEN])).0);
+        }
+    }
+
+    /// Reads text of `min` to `max` bytes.
+    #[inline(never)]
+    pub(crate) fn text(&mut self, min: usize, max: usize) -> &'b str {
+        let offset = self.position;
+        // The length is the caller's rule, UTF-8 the format's: the format's comes first.
+        let text = self.string(Major::Text, 0, usize::MAX);
+        let Ok(text) = str::from_utf8(text) else {
+            self.fail(CborError::Utf8 {
+                field: self.field,
+                offset,
+            });
+            return "";
+        };
+        self.length(text.len(), min, max);
+        text
+    }
+
+    /// Reads the head of an array of exactly `len` elements.
+    pub(crate) fn array(&mut self, field: &'static str, len: usize) {
+        self.field = field;
+        self.array_of(len, len);
+    }
+
+    /// Reads an array of `min` to `N` elements, each into a copy of `blank`.
+    pub(crate) fn list<T: Clone, E, const N: usize>(
+        &mut self,
+        min: usize,
+        list: &mut Vec<T, N>,
+        blank: &T,
+        mut read: impl FnMut(&mut T, &mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let field = self.field;
+        list.clear();
+        for _ in 0..self.array_of(min, N) {
+            self.field = field;
+            // Never full: the number was checked.
+            let _ = list.push(blank.clone());
+            if let Some(element) = list.last_mut() {
+                read(element, self)?;
+            }
+            if self.error.is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a tag, which must be `expected`.
+    pub(crate) fn tag(&mut self, field: &'static str, expected: u64) {
+        self.field = field;
+        let found = self.head(Major::Tag);
+        if found != expected {
+            self.fail(CborError::Tag {
                 field,
-                min: 0,
+                expected,
+                found,
+            });
+        }
+    }
+
+    /// Reads the head of an array of `min` to `max` elements; 0 after an error.
+    #[inline(never)]
+    fn array_of(&mut self, min: usize, max: usize) -> u64 {
+        let found = self.head(Major::Array);
+        if !(min as u64..=max as u64).contains(&found) {
+            self.fail(CborError::ElementCount {
+                field: self.field,
+                min,
                 max,
                 found,
             });
         }
-        Ok(found)
-    }
-
-    /// Reads a 64-bit unsigned integer.
-    pub(crate) fn u64(&mut self, field: &'static str) -> Result<u64, CborError> {
-        self.uint(field, u64::MAX)
-    }
-
-    /// Reads a 32-bit unsigned integer.
-    pub(crate) fn u32(&mut self, field: &'static str) -> Result<u32, CborError> {
-        self.narrow(field, u32::MAX)
-    }
-
-    /// Reads a 16-bit unsigned integer.
-    pub(crate) fn u16(&mut self, field: &'static str) -> Result<u16, CborError> {
-        self.narrow(field, u16::MAX)
-    }
-
-    /// Reads an 8-bit unsigned integer.
-    pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8, CborError> {
-        self.narrow(field, u8::MAX)
-    }
-
-    /// Reads an unsigned integer that fits in `T`, whose highest value is `max`.
-    fn narrow<T: TryFrom<u64> + Into<u64>>(
-        &mut self,
-        field: &'static str,
-        max: T,
-    ) -> Result<T, CborError> {
-        let max = max.into();
-        let found = self.uint(field, max)?;
-        T::try_from(found).map_err(|_| CborError::Range {
-            field,
-            min: 0,
-            max,
-            found,
-        })
-    }
-
-    /// Reads a byte string.
-    pub(crate) fn bytes(&mut self, field: &'static str) -> Result<&'b [u8], CborError> {
-        let offset = self.expect(field, Major::Bytes)?;
-        self.decoder
-            .bytes()
-            .map_err(|e| self.explain(&e, field, offset, Major::Bytes))
-    }
-
-    /// Reads a byte string of exactly `N` bytes.
-    pub(crate) fn fixed<const N: usize>(
-        &mut self,
-        field: &'static str,
-    ) -> Result<&'b [u8; N], CborError> {
-        let bytes = self.bytes(field)?;
-        bytes.try_into().map_err(|_| CborError::Length {
-            field,
-            min: N,
-            max: N,
-            found: bytes.len(),
-        })
-    }
-
-    /// Reads a byte string of exactly `N` bytes, or null.
-    pub(crate) fn fixed_or_null<const N: usize>(
-        &mut self,
-        field: &'static str,
-    ) -> Result<Option<&'b [u8; N]>, CborError> {
-        let offset = self.decoder.position();
-        if self.peek(field)? != NULL {
-            return self.fixed(field).map(Some);
-        }
-        self.decoder
-            .null()
-            .map_err(|e| self.explain(&e, field, offset, Major::Bytes))?;
-        Ok(None)
-    }
-
-    /// Reads text of `min` to `max` bytes.
-    pub(crate) fn text(
-        &mut self,
-        field: &'static str,
-        min: usize,
-        max: usize,
-    ) -> Result<&'b str, CborError> {
-        let offset = self.expect(field, Major::Text)?;
-        let text = self
-            .decoder
-            .str()
-            .map_err(|e| self.explain(&e, field, offset, Major::Text))?;
-        if (min..=max).contains(&text.len()) {
-            Ok(text)
-        } else {
-            Err(CborError::Length {
-                field,
-                min,
-                max,
-                found: text.len(),
-            })
+        match self.error {
+            None => found,
+            Some(_) => 0,
         }
     }
 
-    /// Reads the head of an array of exactly `len` elements.
-    pub(crate) fn array(&mut self, field: &'static str, len: usize) -> Result<(), CborError> {
-        self.array_of(field, len, len).map(|_| ())
+    /// Reads a string of `min` to `max` bytes; an empty one after an error.
+    #[inline(never)]
+    fn string(&mut self, major: Major, min: usize, max: usize) -> &'b [u8] {
+        let offset = self.position;
+        let length = self.head(major);
+        let rest = self.input.get(self.position..).unwrap_or_default();
+        let bytes = usize::try_from(length).ok().and_then(|n| rest.get(..n));
+        let Some(bytes) = bytes else {
+            self.fail(CborError::Truncated {
+                field: self.field,
+                offset,
+            });
+            return &[];
+        };
+        self.position = self.position.saturating_add(bytes.len());
+        self.length(bytes.len(), min, max);
+        bytes
     }
 
-    /// Reads an array of `min` to `N` elements, each with `read`.
-    pub(crate) fn list<T, E: From<CborError>, const N: usize>(
-        &mut self,
-        field: &'static str,
-        min: usize,
-        mut read: impl FnMut(&mut Self) -> Result<T, E>,
-    ) -> Result<Vec<T, N>, E> {
-        let found = self.array_of(field, min, N)?;
-        let mut list = Vec::new();
-        for _ in 0..found {
-            list.push(read(self)?)
-                .map_err(|_| CborError::ElementCount {
-                    field,
-                    min,
-                    max: N,
-                    found,
-                })?;
-        }
-        Ok(list)
-    }
-
-    /// Reads a tag, which must be `expected`.
-    pub(crate) fn tag(&mut self, field: &'static str, expected: u64) -> Result<(), CborError> {
-        let offset = self.expect(field, Major::Tag)?;
-        let found = self
-            .decoder
-            .tag()
-            .map_err(|e| self.explain(&e, field, offset, Major::Tag))?
-            .as_u64();
-        if found == expected {
-            Ok(())
-        } else {
-            Err(CborError::Tag {
-                field,
-                expected,
-                found,
-            })
-        }
-    }
-
-    /// Reads the head of an array of `min` to `max` elements.
-    fn array_of(&mut self, field: &'static str, min: usize, max: usize) -> Result<u64, CborError> {
-        let offset = self.expect(field, Major::Array)?;
-        let found = self
-            .decoder
-            .array()
-            .map_err(|e| self.explain(&e, field, offset, Major::Array))?
-            .ok_or(CborError::IndefiniteLength { field, offset })?;
-        if (min as u64..=max as u64).contains(&found) {
-            Ok(found)
-        } else {
-            Err(CborError::ElementCount {
-                field,
+    /// Refuses a length outside `min..=max`.
+    fn length(&mut self, found: usize, min: usize, max: usize) {
+        if !(min..=max).contains(&found) {
+            self.fail(CborError::Length {
+                field: self.field,
                 min,
                 max,
                 found,
-            })
+            });
         }
     }
 
-    /// Returns the initial byte of the next value.
-    fn peek(&self, field: &'static str) -> Result<u8, CborError> {
-        let offset = self.decoder.position();
-        let initial = self.decoder.input().get(offset).copied();
-        initial.ok_or(CborError::Truncated { field, offset })
+    /// Reads the head of a value of the given type and returns its argument; 0 after an error.
+    ///
+    /// Additional information 28 to 30, which no integer or length has, counts as another type.
+    #[inline(never)]
+    fn head(&mut self, major: Major) -> u64 {
+        if self.error.is_some() {
+            return 0;
+        }
+        match self.try_head(major) {
+            Ok(argument) => argument,
+            Err(error) => {
+                self.error = Some(error);
+                0
+            }
+        }
     }
 
-    /// Checks the type of the next value and returns its offset.
-    fn expect(&self, field: &'static str, major: Major) -> Result<usize, CborError> {
-        let offset = self.decoder.position();
-        let found = self.peek(field)?;
-        if found >> 5 != major as u8 {
+    fn try_head(&mut self, major: Major) -> Result<u64, CborError> {
+        let (field, offset) = (self.field, self.position);
+        let truncated = CborError::Truncated { field, offset };
+        let found = self.peek().ok_or(truncated)?;
+        let information = found & 0x1F;
+        if major.has_length() && information == INDEFINITE && found >> 5 == major as u8 {
+            return Err(CborError::IndefiniteLength { field, offset });
+        }
+        let size = match information {
+            0..ARGUMENT_FOLLOWS => 0,
+            24..28 => 1_usize << (information & 3),
+            _ => usize::MAX,
+        };
+        if found >> 5 != major as u8 || size == usize::MAX {
             return Err(CborError::Type {
                 field,
                 offset,
@@ -306,45 +365,36 @@ impl<'b> Reader<'b> {
                 found,
             });
         }
-        let has_length = matches!(
-            major,
-            Major::Bytes | Major::Text | Major::Array | Major::Map
-        );
-        if has_length && found & 0x1F == INDEFINITE {
-            return Err(CborError::IndefiniteLength { field, offset });
+        let start = offset.saturating_add(1);
+        let end = start.saturating_add(size);
+        let bytes = self.input.get(start..end).ok_or(truncated)?;
+        self.position = end;
+        let argument = bytes
+            .iter()
+            .fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
+        if size == 0 {
+            return Ok(information.into());
         }
-        Ok(offset)
+        // The shortest form is the only one: what half of the bytes could say must not take all.
+        let shorter = match size {
+            1 => argument < ARGUMENT_FOLLOWS.into(),
+            2 => argument >> 8 == 0,
+            4 => argument >> 16 == 0,
+            _ => argument >> 32 == 0,
+        };
+        if shorter {
+            return Err(CborError::NotShortest { offset });
+        }
+        Ok(argument)
     }
 
-    /// Translates what minicbor says about a value of the expected type.
-    fn explain(
-        &self,
-        error: &minicbor::decode::Error,
-        field: &'static str,
-        offset: usize,
-        major: Major,
-    ) -> CborError {
-        let found = self
-            .decoder
-            .input()
-            .get(offset)
-            .copied()
-            .unwrap_or_default();
-        if error.is_end_of_input() {
-            CborError::Truncated { field, offset }
-        } else if error.is_type_mismatch() {
-            // Additional information 28 to 31, which no integer or length has.
-            CborError::Type {
-                field,
-                offset,
-                expected: major.expected(),
-                found,
-            }
-        } else if major == Major::Text {
-            CborError::Utf8 { field, offset }
-        } else {
-            // A length or an integer beyond what this machine can count.
-            CborError::Truncated { field, offset }
-        }
+    /// Keeps the first error.
+    fn fail(&mut self, error: CborError) {
+        self.error.get_or_insert(error);
+    }
+
+    /// Returns the initial byte of the next value.
+    fn peek(&self) -> Option<u8> {
+        self.input.get(self.position).copied()
     }
 }

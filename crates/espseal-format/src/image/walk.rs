@@ -1,6 +1,5 @@
 //! Walks an image once, in order, checking structure, checksum and appended hash.
 
-use sha2::{Digest as _, Sha256};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{
@@ -8,6 +7,7 @@ use super::{
     MAX_SEGMENT_LEN, MAX_SEGMENTS, Segment, SegmentHeader, Survey,
 };
 use crate::read::{PastEnd, ReadAt, SliceReader, for_each_piece};
+use crate::sha256::Sha256;
 use crate::units::{Digest, SECTOR_SIZE};
 
 impl ImageLayout {
@@ -211,7 +211,7 @@ impl<R: ReadAt> Walk<'_, R> {
         segments: heapless::Vec<Segment, MAX_SEGMENTS>,
         checksum: Compared<u8>,
     ) -> Result<Survey, ImageError<R::Error>> {
-        let computed = Digest(core::mem::take(&mut self.hasher).finalize().into());
+        let computed = core::mem::take(&mut self.hasher).finish();
         let mut hash = None;
         if header.has_hash() {
             let offset = self.offset;

@@ -11,7 +11,7 @@
 
 use heapless::{String, Vec};
 
-use super::{MetadataError, check_range, read_chip, read_digest, read_product};
+use super::{MetadataError, check_range};
 use crate::body::BodyLayout;
 use crate::cbor::{self, CborError, Document, EncodeError, Reader, Writer};
 use crate::chip::ChipId;
@@ -89,6 +89,38 @@ pub enum ComponentKind {
 }
 
 impl Manifest {
+    /// Nothing yet: something to [`parse_into`](Self::parse_into).
+    pub const BLANK: Self = Self {
+        product: Product([0; Product::LEN]),
+        vendor: VendorId([0; 16]),
+        class: ClassId([0; 16]),
+        chip: ChipId::Esp32,
+        project: String::new(),
+        version: String::new(),
+        secure_version: SecurityVersion::new(0),
+        min_seq: 0,
+        expires: 0,
+        component: Component {
+            kind: ComponentKind::App,
+            plaintext_length: 0,
+            plaintext: ZERO,
+            body_length: 0,
+            body: ZERO,
+            iv: [0; 16],
+            tag: [0; 16],
+            commitment: ZERO,
+            pages: Vec::new(),
+        },
+    };
+
+    /// As [`parse`](Self::parse), into memory of the caller, which holds anything after an error.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_into(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
+        cbor::parse_into(self, bytes)
+    }
+
     /// Parses a manifest.
     ///
     /// # Errors
@@ -119,28 +151,26 @@ impl Document<'_> for Manifest {
     const NAME: &'static str = "manifest";
     const LIMIT: usize = MAX_LEN;
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("manifest", 10)?;
-        Ok(Self {
-            product: read_product(reader.key(1, "manifest.product")?, "manifest.product")?,
-            vendor: VendorId(*reader.key(2, "manifest.vendor")?.fixed("manifest.vendor")?),
-            class: ClassId(*reader.key(3, "manifest.class")?.fixed("manifest.class")?),
-            chip: read_chip(reader.key(4, "manifest.chip")?, "manifest.chip")?,
-            project: read_text(reader.key(5, "manifest.project")?, "manifest.project")?,
-            version: read_text(reader.key(6, "manifest.version")?, "manifest.version")?,
-            secure_version: SecurityVersion::new(
-                reader
-                    .key(7, "manifest.secure-version")?
-                    .u32("manifest.secure-version")?,
-            ),
-            min_seq: reader.key(8, "manifest.min-seq")?.u64("manifest.min-seq")?,
-            expires: reader.key(9, "manifest.expires")?.u64("manifest.expires")?,
-            component: {
-                let field = "manifest.components";
-                reader.key(10, field)?.array(field, 1)?;
-                Component::read(reader)?
-            },
-        })
+    const BLANK: Self = Self::BLANK;
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), MetadataError> {
+        reader.map("manifest", 10);
+        reader
+            .key(1, "manifest.product")
+            .copy_to(&mut self.product.0);
+        reader.key(2, "manifest.vendor").copy_to(&mut self.vendor.0);
+        reader.key(3, "manifest.class").copy_to(&mut self.class.0);
+        self.chip = ChipId::from_u16(reader.key(4, "manifest.chip").u16());
+        let project = reader.key(5, "manifest.project");
+        read_text(project, "manifest.project", &mut self.project)?;
+        let version = reader.key(6, "manifest.version");
+        read_text(version, "manifest.version", &mut self.version)?;
+        self.secure_version = SecurityVersion::new(reader.key(7, "manifest.secure-version").u32());
+        self.min_seq = reader.key(8, "manifest.min-seq").u64();
+        self.expires = reader.key(9, "manifest.expires").u64();
+        let field = "manifest.components";
+        reader.key(10, field).array(field, 1);
+        self.component.read(reader)
     }
 
     fn check(&self) -> Result<(), MetadataError> {
@@ -166,39 +196,35 @@ impl Document<'_> for Manifest {
 }
 
 impl Component {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("component", 9)?;
-        Ok(Self {
-            kind: match reader.key(1, "component.kind")?.u8("component.kind")? {
-                0 => ComponentKind::App,
-                found => {
-                    return Err(MetadataError::Range {
-                        field: "component.kind",
-                        min: 0,
-                        max: 0,
-                        found: found.into(),
-                    });
-                }
-            },
-            plaintext_length: reader
-                .key(2, "component.plaintext-length")?
-                .u32("component.plaintext-length")?,
-            plaintext: read_digest(reader.key(3, "component.plaintext")?, "component.plaintext")?,
-            body_length: reader
-                .key(4, "component.body-length")?
-                .u32("component.body-length")?,
-            body: read_digest(reader.key(5, "component.body")?, "component.body")?,
-            iv: *reader.key(6, "component.iv")?.fixed("component.iv")?,
-            tag: *reader.key(7, "component.tag")?.fixed("component.tag")?,
-            commitment: read_digest(
-                reader.key(8, "component.commitment")?,
-                "component.commitment",
-            )?,
-            pages: reader.key(9, "component.pages")?.list(
-                "component.pages",
-                1,
-                |reader| -> Result<_, CborError> { read_digest(reader, "component.pages") },
-            )?,
+    #[inline(never)]
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), MetadataError> {
+        reader.map("component", 9);
+        self.kind = match reader.key(1, "component.kind").u8() {
+            0 => ComponentKind::App,
+            found => {
+                return Err(MetadataError::Range {
+                    field: "component.kind",
+                    min: 0,
+                    max: 0,
+                    found: found.into(),
+                });
+            }
+        };
+        self.plaintext_length = reader.key(2, "component.plaintext-length").u32();
+        reader
+            .key(3, "component.plaintext")
+            .copy_to(&mut self.plaintext.0);
+        self.body_length = reader.key(4, "component.body-length").u32();
+        reader.key(5, "component.body").copy_to(&mut self.body.0);
+        reader.key(6, "component.iv").copy_to(&mut self.iv);
+        reader.key(7, "component.tag").copy_to(&mut self.tag);
+        reader
+            .key(8, "component.commitment")
+            .copy_to(&mut self.commitment.0);
+        let pages = reader.key(9, "component.pages");
+        pages.list(1, &mut self.pages, &ZERO, |page, reader| {
+            reader.copy_to(&mut page.0);
+            Ok(())
         })
     }
 
@@ -233,13 +259,19 @@ impl Component {
     }
 }
 
+/// Digest that nothing has.
+const ZERO: Digest = Digest([0; Digest::LEN]);
+
 /// Reads a text of the app descriptor.
+#[inline(never)]
 fn read_text(
     reader: &mut Reader<'_>,
     field: &'static str,
-) -> Result<String<MAX_TEXT>, MetadataError> {
-    let text = reader.text(field, 0, MAX_TEXT)?;
-    String::try_from(text).map_err(|_| {
+    out: &mut String<MAX_TEXT>,
+) -> Result<(), MetadataError> {
+    let text = reader.text(0, MAX_TEXT);
+    out.clear();
+    out.push_str(text).map_err(|_| {
         CborError::Length {
             field,
             min: 0,

@@ -10,10 +10,7 @@
 
 use heapless::Vec;
 
-use super::{
-    MetadataError, check_ascending, check_range, read_channel, read_chip, read_digest, read_ppm,
-    read_product,
-};
+use super::{MetadataError, check_ascending, check_range, read_channel, read_ppm};
 use crate::cbor::{self, Document, EncodeError, Reader, Writer};
 use crate::chip::ChipId;
 use crate::cohort::Ppm;
@@ -59,6 +56,25 @@ pub struct Hold {
 }
 
 impl Now {
+    /// Nothing yet: something to [`parse_into`](Self::parse_into).
+    pub const BLANK: Self = Self {
+        product: Product([0; Product::LEN]),
+        position: Position::ZERO,
+        time: 0,
+        expires: 0,
+        releases: Digest([0; Digest::LEN]),
+        root_version: 0,
+        holds: Vec::new(),
+    };
+
+    /// As [`parse`](Self::parse), into memory of the caller, which holds anything after an error.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_into(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
+        cbor::parse_into(self, bytes)
+    }
+
     /// Parses the payload of a `now`.
     ///
     /// # Errors
@@ -92,22 +108,19 @@ impl Document<'_> for Now {
     const NAME: &'static str = "now";
     const LIMIT: usize = crate::cose::max_sign1_payload(MAX_LEN);
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("now", 8)?;
-        Ok(Self {
-            product: read_product(reader.key(1, "now.product")?, "now.product")?,
-            position: Position {
-                generation: reader.key(2, "now.gen")?.u32("now.gen")?,
-                version: reader.key(3, "now.version")?.u64("now.version")?,
-            },
-            time: reader.key(4, "now.time")?.u64("now.time")?,
-            expires: reader.key(5, "now.expires")?.u64("now.expires")?,
-            releases: read_digest(reader.key(6, "now.releases")?, "now.releases")?,
-            root_version: reader.key(7, "now.root-version")?.u32("now.root-version")?,
-            holds: reader
-                .key(8, "now.holds")?
-                .list("now.holds", 0, Hold::read)?,
-        })
+    const BLANK: Self = Self::BLANK;
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), MetadataError> {
+        reader.map("now", 8);
+        reader.key(1, "now.product").copy_to(&mut self.product.0);
+        self.position.generation = reader.key(2, "now.gen").u32();
+        self.position.version = reader.key(3, "now.version").u64();
+        self.time = reader.key(4, "now.time").u64();
+        self.expires = reader.key(5, "now.expires").u64();
+        reader.key(6, "now.releases").copy_to(&mut self.releases.0);
+        self.root_version = reader.key(7, "now.root-version").u32();
+        let holds = reader.key(8, "now.holds");
+        holds.list(0, &mut self.holds, &Hold::BLANK, Hold::read)
     }
 
     fn check(&self) -> Result<(), MetadataError> {
@@ -136,14 +149,20 @@ impl Document<'_> for Now {
 }
 
 impl Hold {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("hold", 4)?;
-        Ok(Self {
-            channel: read_channel(reader.key(1, "hold.channel")?, "hold.channel")?,
-            chip: read_chip(reader.key(2, "hold.chip")?, "hold.chip")?,
-            seq: reader.key(3, "hold.seq")?.u64("hold.seq")?,
-            ppm: read_ppm(reader.key(4, "hold.ppm")?, "hold.ppm")?,
-        })
+    const BLANK: Self = Self {
+        channel: ChannelName::BLANK,
+        chip: ChipId::Esp32,
+        seq: 0,
+        ppm: Ppm::NONE,
+    };
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), MetadataError> {
+        reader.map("hold", 4);
+        let channel = reader.key(1, "hold.channel");
+        read_channel(channel, "hold.channel", &mut self.channel)?;
+        self.chip = ChipId::from_u16(reader.key(2, "hold.chip").u16());
+        self.seq = reader.key(3, "hold.seq").u64();
+        read_ppm(reader.key(4, "hold.ppm"), "hold.ppm", &mut self.ppm)
     }
 
     fn write(&self, writer: &mut Writer<'_>) {

@@ -11,9 +11,7 @@
 
 use heapless::Vec;
 
-use super::{
-    MetadataError, check_ascending, read_channel, read_chip, read_digest, read_ppm, read_product,
-};
+use super::{MetadataError, check_ascending, read_channel, read_ppm};
 use crate::cbor::{self, Document, EncodeError, Reader, Writer};
 use crate::chip::ChipId;
 use crate::cohort::{Ppm, Salt};
@@ -86,6 +84,24 @@ pub struct Epoch {
 }
 
 impl Releases {
+    /// Nothing yet: something to [`parse_into`](Self::parse_into).
+    pub const BLANK: Self = Self {
+        product: Product([0; Product::LEN]),
+        position: Position::ZERO,
+        previous: None,
+        expires: 0,
+        offers: Vec::new(),
+        epochs: Vec::new(),
+    };
+
+    /// As [`parse`](Self::parse), into memory of the caller, which holds anything after an error.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_into(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
+        cbor::parse_into(self, bytes)
+    }
+
     /// Parses the payload of a `releases`.
     ///
     /// # Errors
@@ -122,27 +138,23 @@ impl Document<'_> for Releases {
     const NAME: &'static str = "releases";
     const LIMIT: usize = crate::cose::max_sign1_payload(MAX_LEN);
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("releases", 7)?;
-        Ok(Self {
-            product: read_product(reader.key(1, "releases.product")?, "releases.product")?,
-            position: Position {
-                generation: reader.key(2, "releases.gen")?.u32("releases.gen")?,
-                version: reader.key(3, "releases.version")?.u64("releases.version")?,
-            },
-            previous: reader
-                .key(4, "releases.previous")?
-                .fixed_or_null("releases.previous")?
-                .copied()
-                .map(Digest),
-            expires: reader.key(5, "releases.expires")?.u64("releases.expires")?,
-            offers: reader
-                .key(6, "releases.offers")?
-                .list("releases.offers", 0, Offer::read)?,
-            epochs: reader
-                .key(7, "releases.epochs")?
-                .list("releases.epochs", 0, Epoch::read)?,
-        })
+    const BLANK: Self = Self::BLANK;
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), MetadataError> {
+        reader.map("releases", 7);
+        reader
+            .key(1, "releases.product")
+            .copy_to(&mut self.product.0);
+        self.position.generation = reader.key(2, "releases.gen").u32();
+        self.position.version = reader.key(3, "releases.version").u64();
+        reader
+            .key(4, "releases.previous")
+            .digest_or_null(&mut self.previous);
+        self.expires = reader.key(5, "releases.expires").u64();
+        let offers = reader.key(6, "releases.offers");
+        offers.list(0, &mut self.offers, &Offer::BLANK, Offer::read)?;
+        let epochs = reader.key(7, "releases.epochs");
+        epochs.list(0, &mut self.epochs, &Epoch::BLANK, Epoch::read)
     }
 
     fn check(&self) -> Result<(), MetadataError> {
@@ -174,28 +186,41 @@ impl Document<'_> for Releases {
 }
 
 impl Offer {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("offer", 7)?;
-        Ok(Self {
-            channel: read_channel(reader.key(1, "offer.channel")?, "offer.channel")?,
-            chip: read_chip(reader.key(2, "offer.chip")?, "offer.chip")?,
-            manifest: read_digest(reader.key(3, "offer.manifest")?, "offer.manifest")?,
-            seq: reader.key(4, "offer.seq")?.u64("offer.seq")?,
-            salt: Salt(*reader.key(5, "offer.salt")?.fixed("offer.salt")?),
-            ppm: read_ppm(reader.key(6, "offer.ppm")?, "offer.ppm")?,
-            state: match reader.key(7, "offer.state")?.u8("offer.state")? {
-                0 => OfferState::Active,
-                1 => OfferState::Held,
-                found => {
-                    return Err(MetadataError::Range {
-                        field: "offer.state",
-                        min: 0,
-                        max: 1,
-                        found: found.into(),
-                    });
-                }
-            },
-        })
+    const BLANK: Self = Self {
+        channel: ChannelName::BLANK,
+        chip: ChipId::Esp32,
+        manifest: Digest([0; Digest::LEN]),
+        seq: 0,
+        salt: Salt([0; 16]),
+        ppm: Ppm::NONE,
+        state: OfferState::Active,
+    };
+
+    #[inline(never)]
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), MetadataError> {
+        reader.map("offer", 7);
+        let channel = reader.key(1, "offer.channel");
+        read_channel(channel, "offer.channel", &mut self.channel)?;
+        self.chip = ChipId::from_u16(reader.key(2, "offer.chip").u16());
+        reader
+            .key(3, "offer.manifest")
+            .copy_to(&mut self.manifest.0);
+        self.seq = reader.key(4, "offer.seq").u64();
+        reader.key(5, "offer.salt").copy_to(&mut self.salt.0);
+        read_ppm(reader.key(6, "offer.ppm"), "offer.ppm", &mut self.ppm)?;
+        self.state = match reader.key(7, "offer.state").u8() {
+            0 => OfferState::Active,
+            1 => OfferState::Held,
+            found => {
+                return Err(MetadataError::Range {
+                    field: "offer.state",
+                    min: 0,
+                    max: 1,
+                    found: found.into(),
+                });
+            }
+        };
+        Ok(())
     }
 
     fn write(&self, writer: &mut Writer<'_>) {
@@ -214,23 +239,30 @@ impl Offer {
 }
 
 impl Epoch {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("epoch", 4)?;
-        Ok(Self {
-            group: reader.key(1, "epoch.group")?.u32("epoch.group")?,
-            epoch: reader.key(2, "epoch.epoch")?.u32("epoch.epoch")?,
-            commitment: read_digest(reader.key(3, "epoch.commitment")?, "epoch.commitment")?,
-            shard_nibbles: {
-                let field = "epoch.shard-nibbles";
-                let found = reader.key(4, field)?.u8(field)?;
-                ShardNibbles::new(found).ok_or(MetadataError::Range {
-                    field,
-                    min: 0,
-                    max: ShardNibbles::MAX.into(),
-                    found: found.into(),
-                })?
-            },
-        })
+    const BLANK: Self = Self {
+        group: 0,
+        epoch: 0,
+        commitment: Digest([0; Digest::LEN]),
+        shard_nibbles: ShardNibbles::NONE,
+    };
+
+    #[inline(never)]
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), MetadataError> {
+        reader.map("epoch", 4);
+        self.group = reader.key(1, "epoch.group").u32();
+        self.epoch = reader.key(2, "epoch.epoch").u32();
+        reader
+            .key(3, "epoch.commitment")
+            .copy_to(&mut self.commitment.0);
+        let field = "epoch.shard-nibbles";
+        let found = reader.key(4, field).u8();
+        self.shard_nibbles = ShardNibbles::new(found).ok_or(MetadataError::Range {
+            field,
+            min: 0,
+            max: ShardNibbles::MAX.into(),
+            found: found.into(),
+        })?;
+        Ok(())
     }
 
     fn write(&self, writer: &mut Writer<'_>) {

@@ -10,8 +10,8 @@
 
 use heapless::Vec;
 
-use super::{MetadataError, check_ascending, check_range, read_product};
-use crate::cbor::{self, CborError, Document, EncodeError, Reader, Writer};
+use super::{MetadataError, check_ascending, check_range};
+use crate::cbor::{self, Document, EncodeError, Reader, Writer};
 use crate::units::{KeyId, Product, PublicKeyBytes};
 
 /// Most public keys that a role has.
@@ -58,6 +58,25 @@ impl RoleKeys {
 }
 
 impl Root {
+    /// No root yet: something to [`parse_into`](Self::parse_into).
+    pub const BLANK: Self = Self {
+        product: Product([0; Product::LEN]),
+        version: 0,
+        expires: 0,
+        max_time: 0,
+        root: RoleKeys::BLANK,
+        releases: RoleKeys::BLANK,
+        now: RoleKeys::BLANK,
+    };
+
+    /// As [`parse`](Self::parse), into memory of the caller, which holds anything after an error.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_into(&mut self, bytes: &[u8]) -> Result<(), MetadataError> {
+        cbor::parse_into(self, bytes)
+    }
+
     /// Parses the payload of a root.
     ///
     /// # Errors
@@ -80,17 +99,18 @@ impl Document<'_> for Root {
     const NAME: &'static str = "root";
     const LIMIT: usize = crate::cose::max_sign_payload(MAX_LEN);
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, MetadataError> {
-        reader.map("root", 7)?;
-        Ok(Self {
-            product: read_product(reader.key(1, "root.product")?, "root.product")?,
-            version: reader.key(2, "root.version")?.u32("root.version")?,
-            expires: reader.key(3, "root.expires")?.u64("root.expires")?,
-            max_time: reader.key(4, "root.max-time")?.u64("root.max-time")?,
-            root: RoleKeys::read(reader.key(5, "root.root")?, &ROOT_FIELDS)?,
-            releases: RoleKeys::read(reader.key(6, "root.releases")?, &RELEASES_FIELDS)?,
-            now: RoleKeys::read(reader.key(7, "root.now")?, &NOW_FIELDS)?,
-        })
+    const BLANK: Self = Self::BLANK;
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), MetadataError> {
+        reader.map("root", 7);
+        reader.key(1, "root.product").copy_to(&mut self.product.0);
+        self.version = reader.key(2, "root.version").u32();
+        self.expires = reader.key(3, "root.expires").u64();
+        self.max_time = reader.key(4, "root.max-time").u64();
+        self.root.read(reader.key(5, "root.root"), &ROOT_FIELDS)?;
+        self.releases
+            .read(reader.key(6, "root.releases"), &RELEASES_FIELDS)?;
+        self.now.read(reader.key(7, "root.now"), &NOW_FIELDS)
     }
 
     fn check(&self) -> Result<(), MetadataError> {
@@ -138,21 +158,30 @@ const RELEASES_FIELDS: Fields = fields!("root.releases");
 const NOW_FIELDS: Fields = fields!("root.now");
 
 impl RoleKeys {
-    fn read(reader: &mut Reader<'_>, fields: &Fields) -> Result<Self, MetadataError> {
-        reader.map(fields.role, 3)?;
-        Ok(Self {
-            threshold: reader.key(1, fields.threshold)?.u8(fields.threshold)?,
-            keys: reader.key(2, fields.keys)?.list(
-                fields.keys,
-                1,
-                |reader| -> Result<_, CborError> {
-                    reader.fixed(fields.keys).copied().map(PublicKeyBytes)
-                },
-            )?,
-            generation: reader.key(3, fields.generation)?.u32(fields.generation)?,
-        })
+    const BLANK: Self = Self {
+        threshold: 0,
+        keys: Vec::new(),
+        generation: 0,
+    };
+
+    #[inline(never)]
+    fn read(&mut self, reader: &mut Reader<'_>, fields: &Fields) -> Result<(), MetadataError> {
+        reader.map(fields.role, 3);
+        self.threshold = reader.key(1, fields.threshold).u8();
+        reader.key(2, fields.keys).list(
+            1,
+            &mut self.keys,
+            &PublicKeyBytes([0; PublicKeyBytes::LEN]),
+            |key, reader| {
+                reader.copy_to(&mut key.0);
+                Ok::<_, MetadataError>(())
+            },
+        )?;
+        self.generation = reader.key(3, fields.generation).u32();
+        Ok(())
     }
 
+    #[inline(never)]
     fn check(&self, fields: &Fields) -> Result<(), MetadataError> {
         let keys = self.keys.len() as u64;
         check_range(fields.keys, 1, MAX_KEYS as u64, keys)?;

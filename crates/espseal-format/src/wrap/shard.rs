@@ -55,8 +55,8 @@ impl ShardFinder {
             rest = tail;
             // Never more than what is missing, so the capacity suffices.
             let _ = self.partial.extend_from_slice(piece);
-            if let Ok(entry) = self.partial.as_slice().try_into() {
-                self.accept(ShardEntry::parse(entry))?;
+            if self.partial.is_full() {
+                self.accept()?;
                 self.partial.clear();
             }
         }
@@ -78,9 +78,13 @@ impl ShardFinder {
     }
 
     /// Checks the order of a complete entry and keeps the wanted one.
-    fn accept(&mut self, entry: ShardEntry) -> Result<(), ShardError> {
-        if let Some(previous) = self.previous.replace(entry.device) {
-            let found = entry.device;
+    fn accept(&mut self) -> Result<(), ShardError> {
+        let Ok(entry) = self.partial.as_slice().try_into() else {
+            return Ok(());
+        };
+        let device = ShardEntry::parse(entry).device;
+        if let Some(previous) = self.previous.replace(device) {
+            let found = device;
             if previous == found {
                 return Err(ShardError::Duplicate { found });
             }
@@ -88,8 +92,8 @@ impl ShardFinder {
                 return Err(ShardError::Order { previous, found });
             }
         }
-        if entry.device == self.wanted {
-            self.found = Some(entry);
+        if device == self.wanted {
+            self.found = Some(ShardEntry::parse(entry));
         }
         Ok(())
     }

@@ -1,0 +1,171 @@
+//! The engines that the bulk of an update runs through: SHA-256, AES-CTR, secure-boot signatures.
+//!
+//! Firmware for a chip with AES, SHA and RSA or ECC peripherals implements [`Crypto`] with them and
+//! hands it to [`Agent::with_crypto`](crate::agent::Agent::with_crypto); [`SoftwareCrypto`] does
+//! without. What the device's keys are used for goes through
+//! [`DeviceKey`](crate::device_key::DeviceKey) instead, and signed documents, a few KB at each
+//! poll, are always checked in software.
+
+use core::marker::PhantomData;
+
+use espseal_crypto::content::{BodyKeystream, ContentKey, Iv};
+use espseal_crypto::secure_boot::{verify_ecdsa_p192, verify_ecdsa_p256, verify_rsa};
+use espseal_format::sha256::Sha256;
+use espseal_format::signature_block::SignatureBlock;
+use espseal_format::units::Digest;
+
+/// Hashing, the body's keystream, and verification of secure-boot signatures.
+///
+/// What an engine answers is believed: one that answers wrongly makes the agent refuse good images,
+/// or accept what only the chip's ROM would still refuse.
+pub trait Crypto {
+    /// A running SHA-256, which may borrow the peripheral.
+    type Sha256<'c>: Hasher
+    where
+        Self: 'c;
+
+    /// The opened content key of one body, prepared for [`apply`](Self::apply); wiped when dropped.
+    type Keystream;
+
+    /// Starts a hash.
+    fn sha256(&mut self) -> Self::Sha256<'_>;
+
+    /// Prepares the keystream of one body.
+    fn keystream(&mut self, key: &ContentKey, iv: &Iv) -> Self::Keystream;
+
+    /// Encrypts or decrypts the stretch of the body that starts at `byte_offset`, in place, as
+    /// [`BodyKeystream::apply`] does.
+    fn apply(&mut self, keystream: &Self::Keystream, byte_offset: u32, stretch: &mut [u8]);
+
+    /// Whether the block's signature over the image with this SHA-256 verifies with the block's own
+    /// key; that the key is burnt in eFuse was checked before.
+    fn verify_block(&mut self, block: &SignatureBlock<'_>, image: &Digest) -> bool;
+
+    /// Hashes bytes in one go.
+    fn digest(&mut self, bytes: &[u8]) -> Digest {
+        let mut hash = self.sha256();
+        hash.update(bytes);
+        hash.finish()
+    }
+}
+
+/// A SHA-256 that takes its input piece by piece.
+pub trait Hasher {
+    /// Takes the next piece.
+    fn update(&mut self, piece: &[u8]);
+
+    /// Ends the input.
+    fn finish(self) -> Digest;
+}
+
+impl Hasher for Sha256 {
+    fn update(&mut self, piece: &[u8]) {
+        Self::update(self, piece);
+    }
+
+    fn finish(self) -> Digest {
+        Self::finish(self)
+    }
+}
+
+/// One scheme of secure boot v2, as a type: a device links the arithmetic of its own alone.
+pub trait Scheme {
+    /// Whether the block is of this scheme and its signature over the image verifies.
+    fn verify(block: &SignatureBlock<'_>, image: &Digest) -> bool;
+}
+
+/// RSA-3072-PSS: ESP32 from revision 3, S2, S3, C3, C5, C6, H2, P4.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rsa3072;
+
+/// ECDSA over P-192: C2, C5, C6, C61, H2, P4.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EcdsaP192;
+
+/// ECDSA over P-256: C2, C5, C6, C61, H2, P4.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EcdsaP256;
+
+impl Scheme for Rsa3072 {
+    fn verify(block: &SignatureBlock<'_>, image: &Digest) -> bool {
+        matches!(block, SignatureBlock::Rsa(block) if verify_rsa(block, image).is_ok())
+    }
+}
+
+impl Scheme for EcdsaP192 {
+    fn verify(block: &SignatureBlock<'_>, image: &Digest) -> bool {
+        matches!(block, SignatureBlock::EcdsaP192(block) if verify_ecdsa_p192(block, image).is_ok())
+    }
+}
+
+impl Scheme for EcdsaP256 {
+    fn verify(block: &SignatureBlock<'_>, image: &Digest) -> bool {
+        matches!(block, SignatureBlock::EcdsaP256(block) if verify_ecdsa_p256(block, image).is_ok())
+    }
+}
+
+/// Everything in software, for images signed with scheme `S`.
+#[derive(Clone, Copy, Debug)]
+pub struct SoftwareCrypto<S = Rsa3072>(PhantomData<S>);
+
+impl<S> SoftwareCrypto<S> {
+    /// Needs nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<S> Default for SoftwareCrypto<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C: Crypto> Crypto for &mut C {
+    type Sha256<'c>
+        = C::Sha256<'c>
+    where
+        Self: 'c;
+    type Keystream = C::Keystream;
+
+    fn sha256(&mut self) -> Self::Sha256<'_> {
+        (**self).sha256()
+    }
+
+    fn keystream(&mut self, key: &ContentKey, iv: &Iv) -> Self::Keystream {
+        (**self).keystream(key, iv)
+    }
+
+    fn apply(&mut self, keystream: &Self::Keystream, byte_offset: u32, stretch: &mut [u8]) {
+        (**self).apply(keystream, byte_offset, stretch);
+    }
+
+    fn verify_block(&mut self, block: &SignatureBlock<'_>, image: &Digest) -> bool {
+        (**self).verify_block(block, image)
+    }
+}
+
+impl<S: Scheme> Crypto for SoftwareCrypto<S> {
+    type Sha256<'c>
+        = Sha256
+    where
+        Self: 'c;
+    type Keystream = BodyKeystream;
+
+    fn sha256(&mut self) -> Sha256 {
+        Sha256::new()
+    }
+
+    fn keystream(&mut self, key: &ContentKey, iv: &Iv) -> BodyKeystream {
+        BodyKeystream::new(key, iv)
+    }
+
+    fn apply(&mut self, keystream: &BodyKeystream, byte_offset: u32, stretch: &mut [u8]) {
+        keystream.apply(byte_offset, stretch);
+    }
+
+    fn verify_block(&mut self, block: &SignatureBlock<'_>, image: &Digest) -> bool {
+        S::verify(block, image)
+    }
+}

@@ -1,0 +1,271 @@
+//! Arithmetic modulo a 3072-bit odd number, in Montgomery form, for numbers that are public.
+//!
+//! Variable time, and written for size: one multiplication serves the power, the square and the
+//! number `R` that a signature block carries. `crypto-bigint` does the same in 19 KB of a device's
+//! flash and 6 KB of its stack, since its constant-time windows, Karatsuba steps and inversions
+//! come as instances for each length; tests compare with it.
+//!
+//! Numbers are 96 words of 32 bits, lowest word first.
+//!
+//! Source: P. Montgomery, Modular Multiplication Without Trial Division (1985); Handbook of Applied
+//! Cryptography, algorithms 14.36 and 14.94.
+
+use super::RSA_LEN;
+
+/// Words of a number.
+pub(super) const WORDS: usize = RSA_LEN / 4;
+
+/// A number below 2^3072.
+pub(super) type Number = [u32; WORDS];
+
+/// An odd modulus of exactly 3072 bits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Modulus {
+    n: Number,
+    /// `-n^-1 mod 2^32`.
+    m_prime: u32,
+}
+
+impl Modulus {
+    /// Takes a modulus; `None` unless it is odd and its highest bit is set.
+    pub(super) fn new(n: Number) -> Option<Self> {
+        let ([low, ..], [.., high]) = (n, n);
+        if low & 1 == 0 || high >> 31 == 0 {
+            return None;
+        }
+        // Newton: each step doubles the number of correct low bits, from the 3 of n * n = 1 mod 8.
+        let inverse = (0..4).fold(low, |inverse: u32, _| {
+            inverse.wrapping_mul(2_u32.wrapping_sub(low.wrapping_mul(inverse)))
+        });
+        Some(Self {
+            n,
+            m_prime: inverse.wrapping_neg(),
+        })
+    }
+
+    pub(super) const fn number(&self) -> &Number {
+        &self.n
+    }
+
+    pub(super) const fn m_prime(&self) -> u32 {
+        self.m_prime
+    }
+
+    /// Whether `number` is below the modulus.
+    pub(super) fn exceeds(&self, number: &Number) -> bool {
+        number.iter().rev().lt(self.n.iter().rev())
+    }
+
+    /// `2^6144 mod n`.
+    ///
+    /// Starts with `2^3072 mod n`, which is one subtraction away because the highest bit of the
+    /// modulus is set; 96 doublings make `2^3072 * 2^96`, five Montgomery squares double the second
+    /// exponent five times, up to 3072.
+    pub(super) fn r_squared(&self) -> Number {
+        let mut power = [0; WORDS];
+        self.subtract_from(&mut power);
+        for _ in 0..96 {
+            let carry = double(&mut power);
+            self.reduce(&mut power, carry);
+        }
+        for _ in 0..5 {
+            power = self.product(&power, &power);
+        }
+        power
+    }
+
+    /// Montgomery product `a * b / 2^3072 mod n` of numbers below the modulus (14.36).
+    #[inline(never)]
+    pub(super) fn product(&self, a: &Number, b: &Number) -> Number {
+        let mut sum = [0; WORDS];
+        let mut overflow = 0;
+        for a in a {
+            overflow = self.accumulate(&mut sum, overflow, *a, b);
+        }
+        self.reduce(&mut sum, overflow);
+        sum
+    }
+
+    /// `(sum + a * b + m * n) / 2^32`, where `m` makes the division exact; `overflow` is the word
+    /// above `sum`, before and after.
+    fn accumulate(&self, sum: &mut Number, overflow: u32, a: u32, b: &Number) -> u32 {
+        let ([lowest, ..], [b_lowest, ..]) = (*sum, *b);
+        let m = lowest
+            .wrapping_add(a.wrapping_mul(b_lowest))
+            .wrapping_mul(self.m_prime);
+        let (mut of_b, mut of_n) = (0, 0);
+        // The word that a step computes goes to the place below: the lowest is zero and falls away.
+        let mut below = &mut 0;
+        for ((word, b), n) in sum.iter_mut().zip(b).zip(&self.n) {
+            let low;
+            (low, of_b) = multiply_add(a, *b, *word, of_b);
+            (*below, of_n) = multiply_add(m, *n, low, of_n);
+            below = word;
+        }
+        let (high, first) = overflow.overflowing_add(of_b);
+        let (high, second) = high.overflowing_add(of_n);
+        *below = high;
+        u32::from(first) | u32::from(second)
+    }
+
+    /// Subtracts the modulus once if the number, with `overflow` above it, is not below it.
+    fn reduce(&self, number: &mut Number, overflow: u32) {
+        if overflow != 0 || !self.exceeds(number) {
+            self.subtract_from(number);
+        }
+    }
+
+    /// `number - n mod 2^3072`.
+    fn subtract_from(&self, number: &mut Number) {
+        let mut borrow = false;
+        for (word, n) in number.iter_mut().zip(&self.n) {
+            let (difference, first) = word.overflowing_sub(*n);
+            let second;
+            (*word, second) = difference.overflowing_sub(u32::from(borrow));
+            borrow = first | second;
+        }
+    }
+}
+
+/// `a * b + c + d` as low and high word; the sum cannot overflow 64 bits.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the two words of the sum are what is asked for"
+)]
+const fn multiply_add(a: u32, b: u32, c: u32, d: u32) -> (u32, u32) {
+    let sum = (a as u64)
+        .wrapping_mul(b as u64)
+        .wrapping_add(c as u64)
+        .wrapping_add(d as u64);
+    (sum as u32, (sum >> 32) as u32)
+}
+
+/// Doubles a number and returns the bit that falls out.
+fn double(number: &mut Number) -> u32 {
+    let mut carry = 0;
+    for word in number {
+        let out = *word >> 31;
+        *word = (*word << 1) | carry;
+        carry = out;
+    }
+    carry
+}
+
+/// Reads a number, lowest byte first.
+pub(super) fn from_le_bytes(bytes: &[u8; RSA_LEN]) -> Number {
+    let mut number = [0; WORDS];
+    let words = bytes.as_chunks().0;
+    number
+        .iter_mut()
+        .zip(words)
+        .for_each(|(to, from)| *to = u32::from_le_bytes(*from));
+    number
+}
+
+/// Reads a number, highest byte first.
+pub(super) fn from_be_bytes(bytes: &[u8; RSA_LEN]) -> Number {
+    let mut number = [0; WORDS];
+    let words = bytes.as_chunks().0.iter().rev();
+    number
+        .iter_mut()
+        .zip(words)
+        .for_each(|(to, from)| *to = u32::from_be_bytes(*from));
+    number
+}
+
+/// Writes a number, highest byte first.
+pub(super) fn to_be_bytes(number: &Number) -> [u8; RSA_LEN] {
+    let mut bytes = [0; RSA_LEN];
+    let (places, _) = bytes.as_chunks_mut();
+    places
+        .iter_mut()
+        .zip(number.iter().rev())
+        .for_each(|(to, from)| *to = from.to_be_bytes());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
+    use crypto_bigint::{Odd, U3072};
+    use rand_core::Rng as _;
+
+    use super::*;
+    use crate::test_rng::TestRng;
+
+    fn big(number: &Number) -> U3072 {
+        U3072::from_be_slice(&to_be_bytes(number))
+    }
+
+    /// Random numbers, and those with long runs of ones and zeros, where carries travel far.
+    fn numbers(rng: &mut TestRng) -> [Number; 8] {
+        let mut numbers = [[0; WORDS]; 8];
+        for (kind, number) in numbers.iter_mut().enumerate() {
+            for word in number.iter_mut() {
+                *word = match (kind, rng.next_u32()) {
+                    (0..4, random) => random,
+                    (_, random) if random % 8 == 0 => random,
+                    (4 | 5, _) => u32::MAX,
+                    _ => 0,
+                };
+            }
+        }
+        numbers
+    }
+
+    #[test]
+    fn products_and_r_squared_are_those_of_crypto_bigint() {
+        let mut rng = TestRng::new(0x3072);
+        let mut compared = 0;
+        for mut n in (0..8)
+            .flat_map(|_| numbers(&mut rng))
+            .collect::<std::vec::Vec<_>>()
+        {
+            n[0] |= 1;
+            n[WORDS - 1] |= 1 << 31;
+            let modulus = Modulus::new(n).unwrap();
+            let params = FixedMontyParams::new_vartime(Odd::new(big(&n)).unwrap());
+            assert_eq!(big(&modulus.r_squared()), *params.r2());
+            let below: std::vec::Vec<_> = numbers(&mut rng)
+                .into_iter()
+                .filter(|number| modulus.exceeds(number))
+                .collect();
+            for a in &below {
+                for b in &below {
+                    let [x, y] = [a, b].map(|x| FixedMontyForm::from_montgomery(big(x), &params));
+                    let product = modulus.product(a, b);
+                    assert_eq!(big(&product), *(x * y).as_montgomery());
+                    compared += 1;
+                }
+            }
+        }
+        std::println!("{compared} products compared");
+        assert!(compared > 1000);
+    }
+
+    #[test]
+    fn the_largest_factors_under_the_largest_modulus_do_not_overflow() {
+        let n = [u32::MAX; WORDS];
+        let modulus = Modulus::new(n).unwrap();
+        let mut highest = n;
+        highest[0] -= 1;
+        // -1 * -1 = 1, and 2^3072 is 1 modulo 2^3072 - 1.
+        let mut one = [0; WORDS];
+        one[0] = 1;
+        assert_eq!(modulus.product(&highest, &highest), one);
+        assert!(!modulus.exceeds(&n));
+    }
+
+    #[test]
+    fn even_and_short_moduli_are_refused() {
+        let mut n = [0; WORDS];
+        n[WORDS - 1] = 1 << 31;
+        assert_eq!(Modulus::new(n), None);
+        n[0] = 1;
+        assert!(Modulus::new(n).is_some());
+        n[WORDS - 1] = u32::MAX >> 1;
+        assert_eq!(Modulus::new(n), None);
+    }
+}
