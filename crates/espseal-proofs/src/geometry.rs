@@ -4,6 +4,7 @@ use espseal_agent::config::{Config, Floors, Layout, Policy, RollbackRule, Signat
 use espseal_crypto::flash_encryption::FlashKey;
 use espseal_format::chip::{ChipId, SecureBootScheme};
 use espseal_format::partition_table::PartitionTable;
+use espseal_format::signature_block::SignatureScheme;
 use espseal_format::units::{ChannelName, Digest, FlashOffset};
 use espseal_twin::boot::{BootloaderSettings, Rollback, SecureBootSupport};
 use espseal_twin::device::VirtualDevice;
@@ -157,7 +158,7 @@ impl Geometry {
             rollback: self.rollback,
             secure_boot: match self.locks {
                 Locks::Open => SecureBootSupport::Absent,
-                _ => SecureBootSupport::CompiledIn,
+                _ => SecureBootSupport::V2(SignatureScheme::Rsa3072),
             },
             ..BootloaderSettings::default()
         };

@@ -1,5 +1,9 @@
 //! `espseal rehearse` on a real bootloader and a real app, fetched by package name.
-#![allow(clippy::unwrap_used, reason = "whatever fails here fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "whatever fails here fails the test"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

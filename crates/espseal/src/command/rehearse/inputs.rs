@@ -240,7 +240,7 @@ impl Rehearse {
                     lengths.join(" or ")
                 ))
             })?;
-        let key = FlashKey::from_file(kind.scheme, &bytes).map_err(|error| usage(error))?;
+        let key = FlashKey::from_file(kind.scheme, &bytes).map_err(usage)?;
         let config = self.flash_crypt_config;
         Ok(FlashEncryptionPlan::On { key, mode, config })
     }
