@@ -122,7 +122,6 @@ fn the_list_of_keyed_crates_is_not_out_of_date() {
         "aes",
         "aes-kw",
         "ghash",
-        "hkdf",
         "cryptoki",
         "ecdsa",
         "p192",
