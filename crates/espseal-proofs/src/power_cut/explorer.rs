@@ -283,11 +283,13 @@ impl<'s> Explorer<'s> {
         }
     }
 
-    /// A release is quarantined after two trials that the bootloader gave up, and not earlier;
-    /// `phase` is what follows from the beginning of a phase.
+    /// A release is quarantined after two trials that the bootloader gave up, and not earlier; a cut
+    /// may stand for one of them, since a device cannot tell a cut in a trial from a crash. `phase` is
+    /// what follows from the beginning of a phase.
     fn judge_quarantine(&self, phase: &Value, trail: &[String]) {
         for (cuts, given_up) in phase.given_up.iter().enumerate() {
-            if let Some(given_up) = given_up.filter(|given_up| *given_up < 2) {
+            let counted = |given_up: &u32| *given_up as usize + cuts;
+            if let Some(given_up) = given_up.filter(|given_up| counted(given_up) < 2) {
                 let words = format!("{cuts} cuts led to quarantine after {given_up} trials");
                 self.violation(trail, &words);
             }
