@@ -266,8 +266,10 @@ impl<'s> Explorer<'s> {
                         if !tears(*tear, change) {
                             continue;
                         }
-                        child.put(base, change.offset, &change.torn(*tear));
-                        0
+                        let torn = change.torn(*tear);
+                        child.put(base, change.offset, &torn);
+                        // The cells that were still to come may hold their new value already.
+                        u32::from(torn == change.new)
                     }
                 };
                 // Giving up an entry is the first thing that a boot does, in two operations.
@@ -283,13 +285,11 @@ impl<'s> Explorer<'s> {
         }
     }
 
-    /// A release is quarantined after two trials that the bootloader gave up, and not earlier; a cut
-    /// may stand for one of them, since a device cannot tell a cut in a trial from a crash. `phase` is
-    /// what follows from the beginning of a phase.
+    /// A release is quarantined after two trials that the bootloader gave up, and not earlier;
+    /// `phase` is what follows from the beginning of a phase.
     fn judge_quarantine(&self, phase: &Value, trail: &[String]) {
         for (cuts, given_up) in phase.given_up.iter().enumerate() {
-            let counted = |given_up: &u32| *given_up as usize + cuts;
-            if let Some(given_up) = given_up.filter(|given_up| counted(given_up) < 2) {
+            if let Some(given_up) = given_up.filter(|given_up| *given_up < 2) {
                 let words = format!("{cuts} cuts led to quarantine after {given_up} trials");
                 self.violation(trail, &words);
             }
