@@ -75,7 +75,7 @@ compile_esp32c3() {
     (
         cd "$here/esp32c3"
         CARGO_TARGET_DIR=$scratch CARGO_ENCODED_RUSTFLAGS=$flags \
-            cargo build --quiet --release --locked --bins --features "$1"
+            cargo build --quiet --release --locked --bins --examples --features "$1"
     )
 }
 
