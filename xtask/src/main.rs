@@ -5,6 +5,7 @@ mod ci;
 mod deliberate_bugs;
 mod demo;
 mod emulate;
+mod firmware;
 mod matrix;
 mod nostd;
 mod oracles;
@@ -41,6 +42,8 @@ enum Task {
     Matrix,
     /// Run the agent on an emulated RISC-V core: update, power cuts, rollback, hostile bodies
     Emulate(emulate::Arguments),
+    /// Build the firmware for the ESP32-C3, check its images and start them on a virtual device
+    Firmware(firmware::Arguments),
     /// Cut the power before, inside and after every flash operation of an update
     PowerCut(proofs::PowerCut),
     /// Kill server and release authority 200 times under load; fill their disk
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Emulate(arguments) => emulate::run(&arguments),
+        Task::Firmware(arguments) => firmware::run(&arguments),
         Task::Matrix => matrix::run(),
         Task::Oracles => oracles::install(),
         Task::DeliberateBugs(arguments) => deliberate_bugs::run(&arguments),

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{emulate, nostd, oracles, process, size};
+use crate::{emulate, firmware, nostd, oracles, process, size};
 
 /// What to test.
 #[derive(clap::Args, Default)]
@@ -25,6 +25,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         tally.run(&["--workspace", "--doc"])?;
         tally.run(&["--workspace", "--all-targets", "--no-fail-fast"])?;
         emulate::run(&emulate::Arguments::SHARE)?;
+        firmware::run(&firmware::Arguments::SHARE)?;
     } else {
         tally.run(&arguments.cargo)?;
     }

@@ -1,0 +1,176 @@
+//! The firmware for the ESP32-C3: builds both releases, and has every judge look at the images.
+//!
+//! The judges are `espseal image verify`, esptool's `image-info`, and `espseal rehearse`: a virtual
+//! ESP32-C3 with secure boot and flash encryption burnt, that starts the images. The bootloader
+//! is ESP-IDF's as espflash carries it; the rehearsal takes it for one built with secure boot, flash
+//! encryption and rollback, as a maker's own is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{nostd, oracles, process};
+
+/// What to build.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Folder for the images [default: target/firmware/images]
+    #[arg(long, value_name = "DIR")]
+    into: Option<PathBuf>,
+    /// Project whose firmware it is: the folder that `espseal init` made [default: the example product]
+    #[arg(long, value_name = "DIR")]
+    product: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// What `cargo xtask test` runs.
+    pub(crate) const SHARE: Self = Self {
+        into: None,
+        product: None,
+    };
+}
+
+/// The two releases.
+const IMAGES: [&str; 2] = ["esp32c3-release-1.bin", "esp32c3-release-2.bin"];
+/// The bootloader in the package `espflash`.
+const BOOTLOADER: &str = "packages/espflash-4.7.0/resources/bootloaders/esp32c3-bootloader.bin";
+/// The partition table that the firmware is made for.
+const PARTITIONS: &str = "firmware/images/esp32c3-partitions.csv";
+
+/// Builds, then checks.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    oracles::install()?;
+    nostd::install_target()?;
+    let start = Instant::now();
+    let workspace = process::workspace();
+    let target = workspace.join("target/firmware");
+    let images = arguments
+        .into
+        .clone()
+        .unwrap_or_else(|| target.join("images"));
+    build(&target, &images, arguments.product.as_deref())?;
+    println!("built in {} s", start.elapsed().as_secs());
+    process::run(process::cargo().args(["build", "--quiet", "--package", "espseal"]))?;
+    let judges = Judges {
+        espseal: workspace.join("target/debug/espseal"),
+        esptool: esptool(),
+        scratch: target,
+    };
+    for name in IMAGES {
+        judges.look_at(&images.join(name))?;
+        let committed = fs::read(workspace.join("firmware/images").join(name))?;
+        let same = fs::read(images.join(name))? == committed;
+        println!(
+            "  {} the demo's image in firmware/images",
+            if same { "is" } else { "is not" }
+        );
+    }
+    judges.rehearse(&images, &workspace.join(PARTITIONS))
+}
+
+/// Runs `firmware/build.sh`, the one place that knows the commands.
+fn build(target: &Path, images: &Path, product: Option<&Path>) -> Result<()> {
+    let mut script = Command::new("sh");
+    script
+        .current_dir(process::workspace())
+        .args(["firmware/build.sh", "--into"])
+        .arg(images)
+        .arg("esp32c3")
+        .env("CARGO_TARGET_DIR", target)
+        .env("ESPTOOL", esptool());
+    if let Some(product) = product {
+        let product = fs::canonicalize(product)
+            .with_context(|| format!("cannot find {}", product.display()))?;
+        script.env("ESPSEAL_PRODUCT", product);
+    }
+    process::run(&mut script)
+}
+
+/// The pinned esptool, which the oracles hold.
+fn esptool() -> PathBuf {
+    oracles::folder().join("venv/bin/esptool")
+}
+
+/// Who looks at the images.
+struct Judges {
+    espseal: PathBuf,
+    esptool: PathBuf,
+    scratch: PathBuf,
+}
+
+impl Judges {
+    /// Structure, checksum, digest: by ours and by the vendor's tool.
+    fn look_at(&self, image: &Path) -> Result<()> {
+        process::run(
+            Command::new(&self.espseal)
+                .args(["image", "verify"])
+                .arg(image),
+        )?;
+        let said = process::output(Command::new(&self.esptool).arg("image-info").arg(image))?;
+        refuse_invalid(&said)?;
+        println!("  esptool image-info: checksum and hash valid");
+        Ok(())
+    }
+
+    /// Starts both releases on a virtual device with every lock burnt.
+    fn rehearse(&self, images: &Path, partitions: &Path) -> Result<()> {
+        let folder = tempfile::tempdir_in(&self.scratch)
+            .with_context(|| format!("cannot write to {}", self.scratch.display()))?;
+        let project = folder.path().join("product");
+        process::output(Command::new(&self.espseal).arg("init").arg(&project))?;
+        let bootloader = folder.path().join("bootloader.bin");
+        // Sets the flash size in the bootloader's header, as flashing it would.
+        process::output(
+            Command::new(&self.esptool)
+                .args(["--chip", "esp32c3", "merge-bin", "--flash-size", "4MB"])
+                .arg("--output")
+                .arg(&bootloader)
+                .arg("0x0")
+                .arg(oracles::folder().join(BOOTLOADER)),
+        )?;
+        let mut rehearse = Command::new(&self.espseal);
+        rehearse
+            .args(["rehearse", "--chip", "esp32c3", "--bootloader"])
+            .arg(&bootloader)
+            .arg("--partitions")
+            .arg(partitions)
+            .args(IMAGES.map(|name| format!("--app={}", images.join(name).display())))
+            .arg("--secure-boot-key")
+            .arg(project.join("keys/secure-boot.pem"))
+            .args(["--flash-encryption", "release", "--rollback", "on"])
+            .args(["--bootloader-secure-boot", "on"])
+            .args(["--bootloader-flash-encryption", "on"]);
+        let said = process::output(&mut rehearse)?;
+        let verdict = said.lines().next().unwrap_or_default();
+        ensure!(verdict.starts_with("BOOTS"), "it does not boot: {verdict}");
+        println!("espseal rehearse, secure boot and flash encryption on: {verdict}");
+        Ok(())
+    }
+}
+
+/// Fails when esptool found a checksum or hash that is not right, or none.
+fn refuse_invalid(said: &str) -> Result<()> {
+    for line in ["Checksum: ", "Validation hash: "] {
+        let found = said.lines().find(|said| said.starts_with(line));
+        let found = found.with_context(|| format!("esptool image-info says no `{line}`"))?;
+        ensure!(found.ends_with("(valid)"), "esptool says: {found}");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_valid_checksum_and_a_valid_hash_pass() {
+        let good = "Checksum: 0xd0 (valid)\nValidation hash: 3ef5 (valid)\n";
+        assert!(refuse_invalid(good).is_ok());
+        let bad = "Checksum: 0xd0 (invalid - calculated 0xd1)\nValidation hash: 3ef5 (valid)\n";
+        assert!(refuse_invalid(bad).is_err());
+        assert!(refuse_invalid("Checksum: 0xd0 (valid)\n").is_err());
+    }
+}
