@@ -4,11 +4,25 @@
 //! reason, before anything is burnt.
 //!
 //! * [`wish`]: what a maker wants a chip to be in the end.
-
+//! * [`present`]: what a chip is now: out of the box, an `espefuse summary`, or an eFuse file.
+//! * [`plan`]: the burns in order, with [`reasons`] and the [`state`]s between them.
+//! * [`refusals`]: why there is no plan.
+//! * [`apply`]: the plan on a virtual chip.
 //!
 //! A plan names keys and holds none. Digests of secure boot keys are public: it holds those.
 //!
 //! Source: ESP-IDF `docs/en/security/security-features-enablement-workflows.rst`, `secure-boot-v2.rst`,
 //! `flash-encryption.rst`.
 
+pub mod apply;
+mod blocks;
+mod checks;
+mod order;
+pub mod plan;
+pub mod present;
+pub mod reasons;
+pub mod refusals;
+pub mod state;
+pub mod summary;
+mod watch;
 pub mod wish;
