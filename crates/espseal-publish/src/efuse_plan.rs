@@ -8,6 +8,8 @@
 //! * [`plan`]: the burns in order, with [`reasons`] and the [`state`]s between them.
 //! * [`refusals`]: why there is no plan.
 //! * [`apply`]: the plan on a virtual chip.
+//! * [`page`], [`document`] and `script`: the plan for people, for programs, and as commands of `espefuse`
+//!   ([`commands`]).
 //!
 //! A plan names keys and holds none. Digests of secure boot keys are public: it holds those.
 //!
@@ -17,11 +19,15 @@
 pub mod apply;
 mod blocks;
 mod checks;
+pub mod commands;
+pub mod document;
 mod order;
+pub mod page;
 pub mod plan;
 pub mod present;
 pub mod reasons;
 pub mod refusals;
+mod script;
 pub mod state;
 pub mod summary;
 mod watch;

@@ -45,12 +45,12 @@ impl Material {
         self
     }
 
-    /// Checks that every key of a plan is there, whole, and no pattern of one byte.
+    /// Checks that every key for the steps from this one on is there, whole, and no pattern of one byte.
     ///
     /// # Errors
     /// [`ApplyError::NoKey`], [`ApplyError::KeyLength`], [`ApplyError::BlankKey`].
-    pub fn check(&self, plan: &Plan) -> Result<(), ApplyError> {
-        for (key, expected) in plan.secrets() {
+    pub fn check(&self, plan: &Plan, step: usize) -> Result<(), ApplyError> {
+        for (key, expected) in plan.secrets_from(step) {
             let bytes = self.get(key).ok_or(ApplyError::NoKey { key })?;
             let found = bytes.len();
             if found != expected {
@@ -188,6 +188,7 @@ impl Plan {
         let Some(step) = self.steps.get(number) else {
             return Ok(None);
         };
+        material.check(self, number)?;
         step.burn
             .carry_out(efuses, material)
             .map_err(|cause| ApplyError::Step {

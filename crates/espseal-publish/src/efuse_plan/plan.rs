@@ -11,7 +11,7 @@ use super::order;
 use super::present::Present;
 use super::reasons::{LeftOpen, Reason};
 use super::refusals::Refusal;
-use super::state::{State, Watched};
+use super::state::{Seen, State, Watched};
 use super::wish::Wish;
 
 /// An ordered list of burns. It names keys and holds none.
@@ -111,8 +111,15 @@ impl Plan {
     /// The secret keys that have to be at hand, with the bytes in their files.
     #[must_use]
     pub fn secrets(&self) -> Vec<(KeyName, usize)> {
+        self.secrets_from(0)
+    }
+
+    /// The same for the steps from this one on, counted from 0: keys that are burnt may be gone.
+    #[must_use]
+    pub fn secrets_from(&self, step: usize) -> Vec<(KeyName, usize)> {
         let mut all: Vec<(KeyName, usize)> = Vec::new();
-        for key in self.steps.iter().flat_map(|step| step.burn.keys()) {
+        let steps = self.steps.iter().skip(step);
+        for key in steps.flat_map(|step| step.burn.keys()) {
             if key.key.is_secret() {
                 let length = self.part_length(key);
                 match all.iter_mut().find(|(name, _)| *name == key.key) {
@@ -160,7 +167,7 @@ impl Plan {
             .position(|watched| watched.field.name == "CODING_SCHEME");
         let first = self.states.first();
         let seen = coding.and_then(|at| first?.0.get(at));
-        seen == Some(&super::state::Seen::Bits(1))
+        seen == Some(&Seen::Bits(1))
     }
 }
 
