@@ -7,6 +7,7 @@ use espseal_format::partition_table::PartitionTable;
 use espseal_format::units::{ChannelName, Digest, FlashOffset, Product};
 use serde::Deserialize;
 
+use super::security::FileSecurity;
 use super::{Channel, Fleet, LARGEST_TEXT, Lifetimes, MOST_OFFERS, Project, ProjectError, names};
 use crate::files;
 use crate::toml_error::TomlError;
@@ -71,6 +72,7 @@ struct FileChip {
     secure_boot_digests: Vec<String>,
     secure_version_bits: Option<u8>,
     bootloader: Option<String>,
+    security: Option<FileSecurity>,
 }
 
 #[derive(Deserialize)]
@@ -202,8 +204,17 @@ impl Check<'_> {
             let expected = "no more than the bits of the chip's eFuse counter";
             return Err(self.value("chip.secure-version-bits", bits, expected));
         }
+        let security = match &file.security {
+            Some(section) => Some(
+                section
+                    .wish(chip, &digests)
+                    .map_err(|unfit| self.value(unfit.field, unfit.found, unfit.expected))?,
+            ),
+            None => None,
+        };
         Ok(Fleet {
             chip,
+            security,
             partitions: read_partitions(folder, file)?,
             partition_table_offset: file.partition_table_offset,
             secure_boot_digests: digests,
