@@ -87,6 +87,8 @@ pub struct Fleet {
     pub secure_version_bits: u8,
     /// Their signed bootloader, if the project names it: rehearsals start with it.
     pub bootloader: Option<PathBuf>,
+    /// Signed app images of a device that leaves the factory, if the project names them: slot by slot.
+    pub apps: Vec<PathBuf>,
     /// How far they are to be locked, if the project says it.
     pub security: Option<Wish>,
 }
