@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use espseal_format::app_desc::{self, AppDescriptor};
-use espseal_format::chip::{self, Chip, ChipId, SecureBootScheme};
+use espseal_format::chip::{self, Chip, ChipId};
 use espseal_format::image::{
     ImageError, ImageLayout, PaddingError, app_padding, pad_to_sector, secure_pad_v2,
 };
@@ -151,15 +151,7 @@ fn add_signatures(
 ) -> Result<SignedImage, SignError> {
     for key in keys {
         let scheme = key.public_key().scheme();
-        let has = |wanted| chip.secure_boot.iter().any(|boot| boot.scheme == wanted);
-        let is_supported = match scheme {
-            SignatureScheme::Rsa3072 => has(SecureBootScheme::V2Rsa),
-            SignatureScheme::Ecdsa(curve) => {
-                has(SecureBootScheme::V2Ecdsa)
-                    && chip.curves.iter().any(|supported| supported.curve == curve)
-            }
-        };
-        if !is_supported {
+        if !chip.verifies(scheme) {
             return Err(SignError::Scheme {
                 path: path.into(),
                 chip: chip.id,
