@@ -27,6 +27,8 @@ pub struct BuiltIn {
     pub root: &'static [u8],
     /// Where the repository is.
     pub base_url: &'static str,
+    /// The certificate, in DER, that signs the server's.
+    pub authority: &'static [u8],
 }
 
 impl BuiltIn {

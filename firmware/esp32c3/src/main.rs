@@ -113,7 +113,7 @@ fn keep_up_to_date(
         println!("AES and SHA: {:?}", board.engines().used());
         (board.config(&BUILT_IN), board)
     });
-    let (config, board, line) = match (prepared, line) {
+    let (config, mut board, line) = match (prepared, line) {
         (Ok((Some(config), board)), Some(line)) => (config, board, line),
         (Err(error), _) => blink_only(&mut blinker, watchdog, &error),
         _ => blink_only(
@@ -128,7 +128,9 @@ fn keep_up_to_date(
         Ok(agent) => agent,
         Err(error) => blink_only(&mut blinker, watchdog, &error),
     };
-    life::settle(&mut agent, &mut watchdog, self_test::run);
+    if let Some(event) = life::settle(&mut agent, &mut watchdog, self_test::run) {
+        life::report(&mut agent, event, 0);
+    }
     loop {
         let pause = life::poll(&mut agent);
         blinker.blink(pause);
