@@ -26,12 +26,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (name, group) = channel(&project)?;
     let root = latest_root(&folder.join("roots"))?;
     fs::copy(&root, out.join("root.cose"))?;
-    let table_offset = table_offset(&project)?;
+    let chip = chip(&project)?;
+    let (table_offset, signature) = (table_offset(chip)?, signature_rule(chip));
     let authority = authority(&folder)?;
     fs::write(out.join("authority.der"), authority)?;
     let constant = format!(
         "BuiltIn {{ product: Product({}), vendor: VendorId({}), class: ClassId({}), \
          channel: {name:?}, group: {group}, table_offset: {table_offset:#x}, \
+         signature: SignatureRule::{signature}, \
          root: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/root.cose\")), base_url: {:?}, \
          authority: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/authority.der\")) }}",
         id(&project, "product")?,
@@ -60,13 +62,29 @@ fn channel(project: &Table) -> Result<(String, i64), Box<dyn Error>> {
     ))
 }
 
-/// Where the bootloader of this chip looks for the partition table.
-fn table_offset(project: &Table) -> Result<i64, Box<dyn Error>> {
+/// The entry of this chip.
+fn chip(project: &Table) -> Result<&Table, Box<dyn Error>> {
     entries(project, "chip")
         .into_iter()
         .find(|chip| chip.get("chip").and_then(Value::as_str) == Some(CHIP))
-        .and_then(|chip| chip.get("partition-table-offset")?.as_integer())
         .ok_or_else(|| format!("espseal.toml has no chip {CHIP}").into())
+}
+
+/// Where the bootloader looks for the partition table.
+fn table_offset(chip: &Table) -> Result<i64, Box<dyn Error>> {
+    let offset = chip
+        .get("partition-table-offset")
+        .and_then(Value::as_integer);
+    offset.ok_or_else(|| "the chip has no partition-table-offset".into())
+}
+
+/// A product with secure boot demands signatures always; one without, for development, where a key
+/// is burnt all the same.
+fn signature_rule(chip: &Table) -> &'static str {
+    match chip.get("secure-boot-digests").and_then(Value::as_array) {
+        Some(digests) if digests.is_empty() => "WhenBurnt",
+        _ => "Required",
+    }
 }
 
 /// The root with the highest version: `roots/<version>.cose`.

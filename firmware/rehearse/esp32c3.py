@@ -37,6 +37,7 @@ EFUSE_WORD3_OF_BLOCK1 = 0x60008850
 SYSTIMER = 0x60023000
 RANDOM = 0x600260B0
 UART0_FIFO = 0x60000000
+UART1_ID, UPDATING = 0x60010080, 1 << 31
 GPIO_IN = 0x6000403C
 TIMG0_CALIBRATION, CALIBRATED = 0x6001F068, 0x8000
 STACK_OF_ROM = 0x3FCDE000
@@ -114,6 +115,8 @@ class Chip:
             return CALIBRATED << 7
         if at == RANDOM:
             return random.getrandbits(32)
+        if at == UART1_ID:  # new settings have been taken over
+            return self.registers.get(at, 0) & ~UPDATING
         if at == GPIO_IN:  # no button is held
             return 0xFFFFFFFF
         return self.registers.get(at, 0)

@@ -1,5 +1,5 @@
 //! The firmware for the ESP32-C3: builds both releases, and has every judge look at the images. Tests
-//! its TLS client on the host.
+//! its TLS client on the host, and checks the C example for ESP-IDF.
 //!
 //! The judges are `espseal image verify`, esptool's `image-info`, and `espseal rehearse`: a virtual
 //! ESP32-C3 with secure boot and flash encryption burnt, that starts the images. The bootloader
@@ -78,6 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         esptool: esptool(),
         scratch: target,
     };
+    check_c()?;
     test_https(&judges.espseal)?;
     let all = [Some(LINE), arguments.wifi.then_some(WIFI)];
     for firmware in all.into_iter().flatten() {
@@ -106,6 +107,18 @@ fn compare(images: &Path, name: &str) -> Result<()> {
         false => "is not the demo's image: firmware/build.sh makes that anew",
     };
     println!("  {verdict}");
+    Ok(())
+}
+
+/// Lets the host's C compiler look at the example for ESP-IDF, against stub headers.
+fn check_c() -> Result<()> {
+    process::run(
+        Command::new("cc")
+            .current_dir(process::workspace().join("firmware/esp-idf"))
+            .args(["-std=gnu17", "-fsyntax-only", "-Wall", "-Wextra", "-Werror"])
+            .args(["-I", "stubs", "-I", "main", "main/update.c"]),
+    )?;
+    println!("firmware/esp-idf/main/update.c: syntax and types hold");
     Ok(())
 }
 

@@ -137,9 +137,12 @@ fn keep_up_to_date(
     }
 }
 
-/// Prints what `espseal device enroll` wants to know.
+/// Prints the record that `espseal device enroll` wants.
 fn introduce(key: &SoftwareDeviceKey) {
-    println!("device {}", key.device_id());
+    println!("device {}:", key.device_id());
+    println!("kind = \"agent\"");
+    println!("chip = \"esp32c3\"");
+    println!("channel = \"{}\"", BUILT_IN.channel);
     println!("encryption-key = \"{}\"", key.public_key());
     println!("report-key = \"{}\"", key.report_key());
 }
