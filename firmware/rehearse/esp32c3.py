@@ -48,9 +48,11 @@ CSR_CYCLES, CYCLES_PER_LOOK = 0x7E2, 1000
 
 
 class Chip:
-    def __init__(self, rom_ld, flash, seconds):
+    def __init__(self, rom_ld, flash, seconds, devices=(), clock=None):
         self.flash = flash
         self.seconds = seconds
+        self.devices = devices
+        self.clock = clock
         self.ticks = 0
         self.cycles = 0
         self.failed = False
@@ -99,6 +101,9 @@ class Chip:
 
     def io_read(self, _uc, offset, _size, _data):
         at = IO + offset
+        for device in self.devices:
+            if (value := device.read(at)) is not None:
+                return value
         if at in (0x60002000, 0x60003000):  # SPI command finished
             return 0
         if at == 0x60002058:  # answer of the flash chip to RDID
@@ -124,8 +129,10 @@ class Chip:
     def io_write(self, _uc, offset, _size, value, _data):
         at = IO + offset
         self.registers[at] = value
+        for device in self.devices:
+            device.write(at, value)
         if at == SYSTIMER + 4:
-            self.ticks += TICKS_PER_SECOND // 1000
+            self.ticks = self.clock() if self.clock else self.ticks + TICKS_PER_SECOND // 1000
             if self.ticks > self.seconds * TICKS_PER_SECOND:
                 self.cpu.emu_stop()
         if at == UART0_FIFO:
@@ -326,4 +333,5 @@ def main():
     return 1 if chip.failed else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
