@@ -129,7 +129,7 @@ def main():
         assert entry(flash, selected) == (2, NEW, True), entry(flash, selected)
         flash[OTADATA + selected * 4096 + STATE] = PENDING
         print("== release 2 confirms itself")
-        said = start_chip(rom, flash, digest, master, 120)
+        said = start_chip(rom, flash, digest, master, 60)
         assert "2.0.0" in said and entry(flash, selected) == (2, VALID, True), entry(flash, selected)
     finally:
         passer.kill()

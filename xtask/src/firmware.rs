@@ -27,6 +27,10 @@ pub(crate) struct Arguments {
     /// Build the images for Wi-Fi as well, which takes minutes
     #[arg(long)]
     wifi: bool,
+    /// Let release 1 update itself to release 2, as machine code behind ESP-IDF's bootloader: some
+    /// three minutes
+    #[arg(long)]
+    update: bool,
 }
 
 impl Arguments {
@@ -35,6 +39,7 @@ impl Arguments {
         into: None,
         product: None,
         wifi: false,
+        update: false,
     };
 }
 
@@ -94,7 +99,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         judges.rehearse(&firmware, &images, &workspace.join(PARTITIONS))?;
     }
-    Ok(())
+    match arguments.update {
+        true => judges.update(),
+        false => Ok(()),
+    }
 }
 
 /// Says whether the image is the committed one; the agent may have changed since.
@@ -215,6 +223,65 @@ impl Judges {
         Ok(())
     }
 }
+
+impl Judges {
+    /// Runs `firmware/rehearse/update.py`, in a Python environment of its own.
+    fn update(&self) -> Result<()> {
+        process::run(process::cargo().args([
+            "build",
+            "--quiet",
+            "--package",
+            "emulation",
+            "--bin",
+            "bridge",
+        ]))?;
+        let venv = self.scratch.join("unicorn");
+        process::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+        process::run(
+            Command::new(venv.join("bin/pip"))
+                .args(["install", "--quiet", "--disable-pip-version-check"])
+                .args(UNICORN),
+        )?;
+        let workspace = process::workspace();
+        process::run(
+            Command::new(venv.join("bin/python"))
+                .arg("-u")
+                .arg(workspace.join("firmware/rehearse/update.py"))
+                .arg(self.rom()?)
+                .arg(&self.espseal)
+                .arg(workspace.join("target/debug/bridge"))
+                .arg(&self.esptool)
+                .arg(oracles::folder().join(BOOTLOADER))
+                .env("CARGO_TARGET_DIR", &self.scratch),
+        )
+    }
+
+    /// Where the package `esp-rom-sys` names the ROM's functions.
+    fn rom(&self) -> Result<PathBuf> {
+        let metadata = process::output(
+            process::cargo()
+                .current_dir(process::workspace().join("firmware/esp32c3"))
+                .args(["metadata", "--format-version=1", "--locked"]),
+        )?;
+        let metadata: serde_json::Value =
+            serde_json::from_str(&metadata).context("cargo metadata gave no JSON")?;
+        let packages = metadata.get("packages").and_then(|all| all.as_array());
+        let manifest = packages
+            .into_iter()
+            .flatten()
+            .find(|package| {
+                package
+                    .get("name")
+                    .is_some_and(|name| name == "esp-rom-sys")
+            })
+            .and_then(|package| package.get("manifest_path")?.as_str())
+            .context("the firmware needs no esp-rom-sys any more")?;
+        Ok(Path::new(manifest).with_file_name("ld/esp32c3/rom"))
+    }
+}
+
+/// What the machine-code run needs of Python.
+const UNICORN: [&str; 2] = ["unicorn==2.1.4", "cryptography==50.0.2"];
 
 /// Fails when esptool found a checksum or hash that is not right, or none.
 fn refuse_invalid(said: &str) -> Result<()> {
