@@ -145,6 +145,13 @@ impl Chip {
             .iter()
             .any(|boot| boot.scheme == scheme && boot.from_revision <= revision)
     }
+
+    /// Whether ESP-IDF warns of a secure boot scheme on this chip, see [`SecureBoot::flawed`].
+    #[must_use]
+    pub fn is_flawed(&self, scheme: SecureBootScheme) -> bool {
+        let mut schemes = self.secure_boot.iter();
+        schemes.any(|boot| boot.scheme == scheme && boot.flawed)
+    }
 }
 
 /// How a chip maps flash into memory.

@@ -16,6 +16,7 @@ pub mod creation;
 pub mod data_signing;
 pub mod debug_certificate;
 pub mod development_ca;
+pub mod efuse_plan;
 pub mod enrolment;
 pub mod epochs;
 pub mod files;

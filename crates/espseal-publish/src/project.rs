@@ -13,6 +13,7 @@
 //! ```
 
 mod configuration;
+mod security;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,7 @@ use espseal_format::partition_table::{self, PartitionTable};
 use espseal_format::units::{ChannelName, Digest, Product};
 
 use crate::blame::Blame;
+use crate::efuse_plan::wish::Wish;
 use crate::files::{self, FileError};
 use crate::toml_error::TomlError;
 
@@ -85,6 +87,10 @@ pub struct Fleet {
     pub secure_version_bits: u8,
     /// Their signed bootloader, if the project names it: rehearsals start with it.
     pub bootloader: Option<PathBuf>,
+    /// Signed app images of a device that leaves the factory, if the project names them: slot by slot.
+    pub apps: Vec<PathBuf>,
+    /// How far they are to be locked, if the project says it.
+    pub security: Option<Wish>,
 }
 
 impl Fleet {

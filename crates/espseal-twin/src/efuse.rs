@@ -15,6 +15,7 @@ mod error;
 pub mod espefuse_rules;
 mod key;
 mod meaning;
+mod read_back;
 mod reed_solomon;
 mod shipped;
 pub mod virt;
@@ -28,6 +29,7 @@ pub use coding::CodingScheme;
 pub use error::EfuseError;
 pub use key::{KeyProtection, KeyToBurn, KeyUse};
 pub use meaning::{DownloadMode, FlashEncryption, Jtag};
+pub use read_back::Wiring;
 pub use shipped::Mac;
 
 use crate::power::{Grant, Power, PowerLost};

@@ -7,6 +7,7 @@ use espseal_format::partition_table::PartitionTable;
 use espseal_format::units::{ChannelName, Digest, FlashOffset, Product};
 use serde::Deserialize;
 
+use super::security::FileSecurity;
 use super::{Channel, Fleet, LARGEST_TEXT, Lifetimes, MOST_OFFERS, Project, ProjectError, names};
 use crate::files;
 use crate::toml_error::TomlError;
@@ -71,6 +72,9 @@ struct FileChip {
     secure_boot_digests: Vec<String>,
     secure_version_bits: Option<u8>,
     bootloader: Option<String>,
+    #[serde(default)]
+    apps: Vec<String>,
+    security: Option<FileSecurity>,
 }
 
 #[derive(Deserialize)]
@@ -177,7 +181,7 @@ impl Check<'_> {
     }
 
     fn fleet(&self, folder: &Path, file: &FileChip) -> Result<Fleet, ProjectError> {
-        let known = "a chip this espseal has a table for: esp32, esp32c3";
+        let known = "a chip that espseal has a table for, such as esp32c3";
         let id: ChipId = file
             .chip
             .parse()
@@ -202,13 +206,23 @@ impl Check<'_> {
             let expected = "no more than the bits of the chip's eFuse counter";
             return Err(self.value("chip.secure-version-bits", bits, expected));
         }
+        let security = match &file.security {
+            Some(section) => Some(
+                section
+                    .wish(chip, &digests)
+                    .map_err(|unfit| self.value(unfit.field, unfit.found, unfit.expected))?,
+            ),
+            None => None,
+        };
         Ok(Fleet {
             chip,
+            security,
             partitions: read_partitions(folder, file)?,
             partition_table_offset: file.partition_table_offset,
             secure_boot_digests: digests,
             secure_version_bits: bits,
             bootloader: file.bootloader.as_ref().map(|name| folder.join(name)),
+            apps: file.apps.iter().map(|name| folder.join(name)).collect(),
         })
     }
 

@@ -9,6 +9,7 @@
 )]
 
 mod admission;
+mod efuse_plan;
 mod interruption;
 mod oracle;
 mod refusals;

@@ -179,6 +179,13 @@ impl Efuses {
         self.map().purpose(number)
     }
 
+    /// Whether nothing was done with this key block; not so for a block that holds no keys.
+    #[must_use]
+    pub fn key_block_is_unused(&self, block: usize) -> bool {
+        let entry = self.key_block(block);
+        entry.is_some_and(|entry| self.is_unused(entry))
+    }
+
     /// Whether nothing was done with a key block, as ESP-IDF's `esp_efuse_key_block_unused` asks.
     fn is_unused(&self, entry: &KeyBlock) -> bool {
         let block = usize::from(entry.key.block);
