@@ -4,7 +4,8 @@
 # usage: firmware/build.sh [--check] [--into DIR] [CHIP...]
 #   --check     builds into a scratch folder and compares with the committed images
 #   --into DIR  builds into this folder
-#   CHIP        esp32c3 or esp32; both when none is named
+#   CHIP        esp32c3, esp32 or esp32c3-wifi (the same app over Wi-Fi, not among the committed
+#               images); the first two when none is named
 #
 # ESPTOOL names an installed esptool of the pinned version; ESPSEAL_PRODUCT, the project whose
 # firmware it is (see firmware/esp32c3/build.rs).
@@ -28,8 +29,8 @@ while [ $# -gt 0 ]; do
     case "$1" in
         --check) check=yes; images=$scratch/check ;;
         --into) shift; images=${1:?--into needs a folder} ;;
-        esp32c3 | esp32) chips="$chips $1" ;;
-        *) echo "usage: firmware/build.sh [--check] [--into DIR] [esp32c3] [esp32]" >&2; exit 2 ;;
+        esp32c3 | esp32c3-wifi | esp32) chips="$chips $1" ;;
+        *) echo "usage: firmware/build.sh [--check] [--into DIR] [esp32c3] [esp32] [esp32c3-wifi]" >&2; exit 2 ;;
     esac
     shift
 done
@@ -57,7 +58,7 @@ install_xtensa_gcc() {
     fi
 }
 
-# compile_esp32c3 FEATURES: with the flags of .cargo/config.toml, plus fixed names for folders that
+# compile_esp32c3 FEATURES TARGETS...: with the flags of .cargo/config.toml, plus fixed names for folders that
 # would otherwise stand in panic messages
 compile_esp32c3() {
     cargo_home=${CARGO_HOME:-$HOME/.cargo}
@@ -75,17 +76,28 @@ compile_esp32c3() {
     (
         cd "$here/esp32c3"
         CARGO_TARGET_DIR=$scratch CARGO_ENCODED_RUSTFLAGS=$flags \
-            cargo build --quiet --release --locked --bins --examples --features "$1"
+            cargo build --quiet --release --locked --features "$@"
     )
+}
+
+# make_esp32c3 NAME PROGRAM
+make_esp32c3() {
+    # shellcheck disable=SC2086
+    "$esptool" --chip esp32c3 elf2image $ESPTOOL_OPTIONS --flash-freq 80m \
+        --min-rev-full 3 --max-rev-full 199 --output "$images/$1.bin" \
+        "$scratch/riscv32imc-unknown-none-elf/release/$2"
 }
 
 # build_esp32c3 RELEASE FEATURES
 build_esp32c3() {
-    compile_esp32c3 "$2"
-    # shellcheck disable=SC2086
-    "$esptool" --chip esp32c3 elf2image $ESPTOOL_OPTIONS --flash-freq 80m \
-        --min-rev-full 3 --max-rev-full 199 --output "$images/esp32c3-release-$1.bin" \
-        "$scratch/riscv32imc-unknown-none-elf/release/espseal-esp32c3"
+    compile_esp32c3 "$2" --bin espseal-esp32c3 --examples
+    make_esp32c3 "esp32c3-release-$1" espseal-esp32c3
+}
+
+# build_esp32c3_wifi RELEASE FEATURES
+build_esp32c3_wifi() {
+    compile_esp32c3 "$2" --bin espseal-esp32c3-wifi
+    make_esp32c3 "esp32c3-wifi-release-$1" espseal-esp32c3-wifi
 }
 
 # build_esp32 RELEASE SOURCES
@@ -112,6 +124,11 @@ for chip in $chips; do
             (cd "$here/esp32c3" && cargo fetch --quiet --locked)
             build_esp32c3 1 ""
             build_esp32c3 2 release-2
+            ;;
+        esp32c3-wifi)
+            (cd "$here/esp32c3" && cargo fetch --quiet --locked)
+            build_esp32c3_wifi 1 wifi
+            build_esp32c3_wifi 2 wifi,release-2
             ;;
         esp32)
             install_xtensa_gcc

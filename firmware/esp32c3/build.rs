@@ -26,11 +26,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (name, group) = channel(&project)?;
     let root = latest_root(&folder.join("roots"))?;
     fs::copy(&root, out.join("root.cose"))?;
-    let table_offset = table_offset(&project)?;
+    let chip = chip(&project)?;
+    let (table_offset, signature) = (table_offset(chip)?, signature_rule(chip));
+    let authority = authority(&folder)?;
+    fs::write(out.join("authority.der"), authority)?;
     let constant = format!(
         "BuiltIn {{ product: Product({}), vendor: VendorId({}), class: ClassId({}), \
          channel: {name:?}, group: {group}, table_offset: {table_offset:#x}, \
-         root: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/root.cose\")), base_url: {:?} }}",
+         signature: SignatureRule::{signature}, \
+         root: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/root.cose\")), base_url: {:?}, \
+         authority: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/authority.der\")) }}",
         id(&project, "product")?,
         id(&project, "vendor")?,
         id(&project, "class")?,
@@ -57,13 +62,29 @@ fn channel(project: &Table) -> Result<(String, i64), Box<dyn Error>> {
     ))
 }
 
-/// Where the bootloader of this chip looks for the partition table.
-fn table_offset(project: &Table) -> Result<i64, Box<dyn Error>> {
+/// The entry of this chip.
+fn chip(project: &Table) -> Result<&Table, Box<dyn Error>> {
     entries(project, "chip")
         .into_iter()
         .find(|chip| chip.get("chip").and_then(Value::as_str) == Some(CHIP))
-        .and_then(|chip| chip.get("partition-table-offset")?.as_integer())
         .ok_or_else(|| format!("espseal.toml has no chip {CHIP}").into())
+}
+
+/// Where the bootloader looks for the partition table.
+fn table_offset(chip: &Table) -> Result<i64, Box<dyn Error>> {
+    let offset = chip
+        .get("partition-table-offset")
+        .and_then(Value::as_integer);
+    offset.ok_or_else(|| "the chip has no partition-table-offset".into())
+}
+
+/// A product with secure boot demands signatures always; one without, for development, where a key
+/// is burnt all the same.
+fn signature_rule(chip: &Table) -> &'static str {
+    match chip.get("secure-boot-digests").and_then(Value::as_array) {
+        Some(digests) if digests.is_empty() => "WhenBurnt",
+        _ => "Required",
+    }
 }
 
 /// The root with the highest version: `roots/<version>.cose`.
@@ -79,6 +100,33 @@ fn latest_root(folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
         })
         .max_by_key(version)
         .ok_or_else(|| format!("{} holds no root", folder.display()).into())
+}
+
+/// The certificate that signs the server's, in DER: that of `ca/ca.pem`, or of `ESPSEAL_AUTHORITY`.
+fn authority(folder: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
+    println!("cargo::rerun-if-env-changed=ESPSEAL_AUTHORITY");
+    let own = folder.join("ca/ca.pem");
+    let path = env::var_os("ESPSEAL_AUTHORITY").map_or(own, PathBuf::from);
+    println!("cargo::rerun-if-changed={}", path.display());
+    let pem = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let body: String = pem.lines().filter(|line| !line.starts_with("--")).collect();
+    base64(body.trim_end_matches('=')).ok_or_else(|| format!("{} is no PEM", path.display()).into())
+}
+
+/// Decodes base64 without padding (RFC 4648).
+fn base64(text: &str) -> Option<Vec<u8>> {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for digit in text.bytes() {
+        let value = DIGITS.iter().position(|known| *known == digit)?;
+        bits = bits << 6 | u32::try_from(value).ok()?;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    Some(bytes)
 }
 
 /// The tables of an array of tables.

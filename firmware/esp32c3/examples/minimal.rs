@@ -35,7 +35,7 @@ fn main() -> ! {
         sha,
         hmac,
     };
-    let board = Board::new(hardware, &BUILT_IN).unwrap_or_else(|e| panic!("{e}"));
+    let mut board = Board::new(hardware, &BUILT_IN).unwrap_or_else(|e| panic!("{e}"));
     println!("encryption-key = \"{}\"", board.key().public_key());
     println!("report-key = \"{}\"", board.key().report_key());
     let config = board
@@ -44,7 +44,9 @@ fn main() -> ! {
     let mut workspace = Workspace::new();
     let agent = board.agent(Bridge::new(line), Log, &config, &mut workspace);
     let mut agent = agent.unwrap_or_else(|e| panic!("{e}"));
-    life::settle(&mut agent, &mut watchdog, self_test);
+    if let Some(event) = life::settle(&mut agent, &mut watchdog, self_test) {
+        life::report(&mut agent, event, 0);
+    }
     loop {
         let seconds = life::poll(&mut agent);
         // The app's own work goes here.

@@ -11,6 +11,8 @@ use espseal_agent::agent::{Agent, Parts};
 use espseal_agent::config::{Config, Layout};
 use espseal_agent::error::Misuse;
 use espseal_agent::flash::Flash as _;
+use espseal_agent::observer::Observer;
+use espseal_agent::transport::Transport;
 use espseal_agent::workspace::Workspace;
 use espseal_crypto::device_key::SoftwareDeviceKey;
 use espseal_format::partition_table::{PartitionTable, TABLE_LEN, TableError};
@@ -22,8 +24,15 @@ use crate::engines::Engines;
 use crate::flash::{EspFlash, EspFlashFault};
 
 /// The agent on this chip, over some transport, watched by someone.
-pub type DeviceAgent<'a, 'd, T, O> =
-    Agent<'a, EspFlash<'d>, T, SoftwareDeviceKey, Esp32C3, O, Engines<'d>>;
+pub type DeviceAgent<'a, 'd, T, O> = Agent<
+    'a,
+    &'a mut EspFlash<'d>,
+    T,
+    &'a mut SoftwareDeviceKey,
+    &'a mut Esp32C3,
+    O,
+    &'a mut Engines<'d>,
+>;
 
 /// What the agent takes of the chip.
 pub struct Hardware<'d> {
@@ -115,29 +124,25 @@ impl<'d> Board<'d> {
         &self.engines
     }
 
-    /// Puts the agent together.
+    /// Puts the agent together; it may be taken apart and put together again for each connection.
     ///
     /// # Errors
     /// [`Misuse::BuiltInRoot`] when the image was built with a broken root.
-    pub fn agent<
-        'a,
-        T: espseal_agent::transport::Transport,
-        O: espseal_agent::observer::Observer,
-    >(
-        self,
+    pub fn agent<'a, T: Transport, O: Observer>(
+        &'a mut self,
         transport: T,
         observer: O,
         config: &'a Config<'a>,
         workspace: &'a mut Workspace,
     ) -> Result<DeviceAgent<'a, 'd, T, O>, Misuse> {
         let parts = Parts {
-            flash: self.flash,
+            flash: &mut self.flash,
             transport,
-            key: self.key,
-            platform: self.chip,
+            key: &mut self.key,
+            platform: &mut self.chip,
             observer,
         };
-        Agent::with_crypto(parts, self.engines, config, workspace)
+        Agent::with_crypto(parts, &mut self.engines, config, workspace)
     }
 }
 

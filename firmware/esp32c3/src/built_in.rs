@@ -1,6 +1,6 @@
 //! What is built into the image: which product it is, and the root of trust.
 
-use espseal_agent::config::{Config, Floors, Layout, Policy, Polling};
+use espseal_agent::config::{Config, Floors, Layout, Policy, Polling, SignatureRule};
 use espseal_format::chip::ChipId;
 use espseal_format::metadata::manifest::{ClassId, VendorId};
 use espseal_format::units::{ChannelName, FlashOffset, Product};
@@ -23,10 +23,14 @@ pub struct BuiltIn {
     pub group: u32,
     /// Where the bootloader looks for the partition table.
     pub table_offset: u32,
+    /// When a secure-boot signature is demanded.
+    pub signature: SignatureRule,
     /// The root, as COSE bytes.
     pub root: &'static [u8],
     /// Where the repository is.
     pub base_url: &'static str,
+    /// The certificate, in DER, that signs the server's.
+    pub authority: &'static [u8],
 }
 
 impl BuiltIn {
@@ -45,6 +49,7 @@ impl BuiltIn {
             floors: Floors::default(),
             layout,
             policy: Policy {
+                signature: self.signature,
                 polling: Polling::Announced,
                 ..Policy::default()
             },

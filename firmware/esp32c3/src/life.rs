@@ -1,30 +1,33 @@
 //! What an app does between two restarts, as far as updates go.
 //!
-//! [`settle`] once after each start, [`poll`] whenever the app has time for it. Nothing of it ends
-//! the app: without a server, a key or a working flash it runs on as it is.
+//! [`settle`] once after each start, without the network; [`report`] what came of it, and [`poll`]
+//! whenever the app has time for it. Nothing of it ends the app: without a server, a key or a working
+//! flash it runs on as it is.
 
 use core::fmt;
+use core::ops::Range;
 
 use esp_hal::system::software_reset;
 use esp_println::println;
 use espseal_agent::agent::{BootOutcome, UpdateOutcome};
 use espseal_agent::error::AgentError;
 use espseal_agent::observer::{Event, Observer};
-use espseal_agent::transport::Transport;
+use espseal_agent::transport::{Transport, TransportFault, TransportFaultKind};
 use espseal_format::report::Event as Report;
+use espseal_format::repository::Resource;
 
 use crate::board::DeviceAgent;
 use crate::watchdog::Watchdog;
 
 /// Finds out what the restart was. A new image is tested, and confirmed or given up: then the chip
-/// restarts, and the bootloader goes back to the image before.
+/// restarts, and the bootloader goes back to the image before. Returns what to report.
 ///
 /// An image that cannot be confirmed runs on unconfirmed: the next restart goes back.
 pub fn settle<T: Transport, O: Observer, E: fmt::Display>(
     agent: &mut DeviceAgent<'_, '_, T, O>,
     watchdog: &mut Watchdog<'_>,
     self_test: impl FnOnce() -> Result<(), E>,
-) {
+) -> Option<Report> {
     let event = match agent.on_boot() {
         Ok(BootOutcome::AwaitingConfirmation { .. }) => {
             if let Err(failure) = self_test() {
@@ -60,9 +63,7 @@ pub fn settle<T: Transport, O: Observer, E: fmt::Display>(
         }
     };
     watchdog.stop();
-    if let Some(event) = event {
-        report(agent, event, 0);
-    }
+    event
 }
 
 /// Asks for a release and installs it; restarts into it. Returns how many seconds to wait before
@@ -86,7 +87,7 @@ pub fn poll<T: Transport, O: Observer>(agent: &mut DeviceAgent<'_, '_, T, O>) ->
 }
 
 /// Tells the server; the update itself does not depend on it.
-fn report<T: Transport, O: Observer>(
+pub fn report<T: Transport, O: Observer>(
     agent: &mut DeviceAgent<'_, '_, T, O>,
     event: Report,
     code: u16,
@@ -107,5 +108,39 @@ impl Observer for Log {
             Event::Erased { .. } | Event::Written { .. } | Event::Skipped { .. } => {}
             event => println!("update: {event:?}"),
         }
+    }
+}
+
+/// No way to the server: for settling a restart before the network is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Offline;
+
+/// There is no network yet.
+#[derive(Clone, Copy, Debug)]
+pub struct NoNetwork;
+
+impl TransportFault for NoNetwork {
+    fn kind(&self) -> TransportFaultKind {
+        TransportFaultKind::Unreachable
+    }
+}
+
+impl Transport for Offline {
+    type Error = NoNetwork;
+
+    fn open(&mut self, _: Resource<'_>, _: Option<Range<u32>>) -> Result<(), NoNetwork> {
+        Err(NoNetwork)
+    }
+
+    fn read(&mut self, _: &mut [u8]) -> Result<usize, NoNetwork> {
+        Err(NoNetwork)
+    }
+
+    fn post_poll(&mut self, _: &[u8]) -> Result<(), NoNetwork> {
+        Err(NoNetwork)
+    }
+
+    fn post_report(&mut self, _: &[u8]) -> Result<(), NoNetwork> {
+        Err(NoNetwork)
     }
 }

@@ -1,8 +1,8 @@
 //! A UART as the way to the server, for boards and emulators without a radio.
 //!
-//! The frames are those of the emulated core, see `crates/emulated/src/frame.rs`; the host at the
-//! other end (`cargo xtask bridge`) turns them into HTTPS requests. It stands for the network, which
-//! nobody trusts.
+//! The frames are those of the emulated core (`crates/emulated/src/frame.rs`). The host at the other
+//! end, `crates/emulation/src/bin/bridge.rs`, turns them into HTTPS requests. It stands for the
+//! network, which nobody trusts.
 
 use emulated::frame::Wire;
 use esp_hal::Blocking;

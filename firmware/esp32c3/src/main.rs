@@ -113,7 +113,7 @@ fn keep_up_to_date(
         println!("AES and SHA: {:?}", board.engines().used());
         (board.config(&BUILT_IN), board)
     });
-    let (config, board, line) = match (prepared, line) {
+    let (config, mut board, line) = match (prepared, line) {
         (Ok((Some(config), board)), Some(line)) => (config, board, line),
         (Err(error), _) => blink_only(&mut blinker, watchdog, &error),
         _ => blink_only(
@@ -128,16 +128,21 @@ fn keep_up_to_date(
         Ok(agent) => agent,
         Err(error) => blink_only(&mut blinker, watchdog, &error),
     };
-    life::settle(&mut agent, &mut watchdog, self_test::run);
+    if let Some(event) = life::settle(&mut agent, &mut watchdog, self_test::run) {
+        life::report(&mut agent, event, 0);
+    }
     loop {
         let pause = life::poll(&mut agent);
         blinker.blink(pause);
     }
 }
 
-/// Prints what `espseal device enroll` wants to know.
+/// Prints the record that `espseal device enroll` wants.
 fn introduce(key: &SoftwareDeviceKey) {
-    println!("device {}", key.device_id());
+    println!("device {}:", key.device_id());
+    println!("kind = \"agent\"");
+    println!("chip = \"esp32c3\"");
+    println!("channel = \"{}\"", BUILT_IN.channel);
     println!("encryption-key = \"{}\"", key.public_key());
     println!("report-key = \"{}\"", key.report_key());
 }
