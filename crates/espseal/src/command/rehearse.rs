@@ -3,6 +3,8 @@
 mod describe;
 mod inputs;
 
+pub(super) use inputs::revision;
+
 use std::path::PathBuf;
 
 use clap::Args;
