@@ -12,13 +12,14 @@ import json
 import os
 import sys
 import tempfile
-import traceback
 
 import espefuse
 
 FOLDER = tempfile.mkdtemp()
 FILE = os.path.join(FOLDER, "efuse.bin")
 ANSWERS = os.path.join(FOLDER, "answers")
+TIMED_OUT = 75
+TRIES = 5
 
 
 def groups(words, count):
@@ -52,25 +53,35 @@ def perform(chip, commands, words, files):
 
 def walk(chip, commands, nodes, files, before):
     for node in nodes:
-        with open(FILE, "wb") as file:
-            file.write(before)
-        child = os.fork()
-        if child:
-            if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
-                os._exit(1)
-            continue
-        after = None
-        try:
-            perform(chip, commands, node["words"], files)
-            with open(FILE, "rb") as file:
-                after = file.read()
-        except Exception:
-            traceback.print_exc()
-        with open(ANSWERS, "a") as answers:
-            print(node["id"], after.hex() if after is not None else "-", file=answers)
-        if after is not None:
-            walk(chip, commands, node["children"], files, after)
-        os._exit(0)
+        # espefuse waits for its virtual chip by the clock, and a busy machine lets it wait too long.
+        for _ in range(TRIES):
+            with open(FILE, "wb") as file:
+                file.write(before)
+            child = os.fork()
+            if not child:
+                descend(chip, commands, node, files)
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            if code != TIMED_OUT:
+                break
+        if code:
+            os._exit(1)
+
+
+def descend(chip, commands, node, files):
+    after = None
+    try:
+        perform(chip, commands, node["words"], files)
+        with open(FILE, "rb") as file:
+            after = file.read()
+    except Exception as error:
+        if "Timed out" in str(error):
+            os._exit(TIMED_OUT)
+        print(error, file=sys.stderr)
+    with open(ANSWERS, "a") as answers:
+        print(node["id"], after.hex() if after is not None else "-", file=answers)
+    if after is not None:
+        walk(chip, commands, node["children"], files, after)
+    os._exit(0)
 
 
 def main():
