@@ -109,6 +109,7 @@ from_blamed!(
     espseal_publish::creation::CreationError,
     espseal_publish::data_signing::DataError,
     espseal_publish::data_signing::SignedDataError,
+    espseal_publish::data_signing::TransitError,
     espseal_publish::debug_certificate::DeviceError,
     espseal_publish::enrolment::EnrolmentError,
     espseal_publish::flash_encryption::FlashDataError,
