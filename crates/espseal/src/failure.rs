@@ -111,6 +111,7 @@ from_blamed!(
     espseal_publish::data_signing::SignedDataError,
     espseal_publish::data_signing::TransitError,
     espseal_publish::debug_certificate::DeviceError,
+    espseal_publish::debug_certificate::UscError,
     espseal_publish::enrolment::EnrolmentError,
     espseal_publish::flash_encryption::FlashDataError,
     espseal_publish::image_signing::SignError,
