@@ -18,7 +18,7 @@ use espseal_format::units::SECTOR_SIZE;
 use crate::blame::Blame;
 use crate::keys::KeyError;
 use crate::observer::Observer;
-use crate::secure_boot_key::ImageSigner;
+use crate::secure_boot_key::{Content, ImageSigner};
 
 mod precalculated;
 mod transit;
@@ -140,13 +140,19 @@ impl DataToSign {
         self.padding
     }
 
-    /// Adds a signature by each key.
+    /// Adds a signature by each key over the data, which `content` is.
     ///
     /// # Errors
     /// [`DataError`]; then no signature was added.
-    pub fn sign(&mut self, keys: &[&dyn ImageSigner]) -> Result<(), DataError> {
+    pub fn sign(
+        &mut self,
+        keys: &[&dyn ImageSigner],
+        content: &mut dyn Content,
+    ) -> Result<(), DataError> {
         self.check_room(keys.len())?;
-        let blocks = keys.iter().map(|key| key.sign_block(&self.digests));
+        let blocks = keys
+            .iter()
+            .map(|key| key.sign_block_over(&self.digests, content));
         let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
         self.blocks.extend(blocks);
         Ok(())

@@ -20,6 +20,8 @@ pub(crate) use input::tests::Trickle;
 
 /// First characters of a temporary file's name; such files are garbage once nobody holds the lock.
 pub const TEMPORARY_PREFIX: &str = ".espseal-tmp-";
+/// Bytes that are in memory at a time while a file passes through.
+const PIECE: usize = 1 << 20;
 /// Permission bits that a private file must not have: everything for group and others.
 #[cfg(unix)]
 const OTHERS: u32 = 0o077;

@@ -178,7 +178,7 @@ fn add_signatures(
             limit: chip.signature_blocks,
         });
     }
-    data.sign(keys)?;
+    data.sign(keys, &mut bytes.as_slice())?;
     bytes.extend_from_slice(&data.sector());
     Ok(SignedImage {
         bytes,

@@ -39,11 +39,13 @@ pub(super) struct Stretch<'d> {
 }
 
 impl Engine {
-    /// Whether this processor has what the engine needs.
+    /// Whether this processor has what the engine needs. `--cfg aes_backend="soft"`, which keeps the
+    /// `aes` crate from the processor's instructions, keeps everything here from them.
     #[must_use]
     pub fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
+            _ if cfg!(aes_backend = "soft") => false,
             Self::AesNi => has_aesni::get(),
             Self::Vaes => has_vaes::get(),
         }

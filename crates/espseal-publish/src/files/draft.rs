@@ -1,10 +1,10 @@
 //! Files that are written piece by piece.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Seek as _, Write};
 use std::path::{Path, PathBuf};
 
-use super::{FileError, Secrecy, behind_link, open_special, temporary, write_failed};
+use super::{FileError, PIECE, Secrecy, behind_link, open_special, temporary, write_failed};
 
 /// A file that is written piece by piece under another name, and appears whole or not at all. A
 /// device or a pipe takes the pieces as they come.
@@ -48,6 +48,34 @@ impl Draft {
     pub fn put(&mut self, piece: &[u8]) -> Result<(), FileError> {
         let written = self.write_all(piece);
         written.map_err(|cause| write_failed(&self.path, cause))
+    }
+
+    /// Hands on what was written so far, piece by piece; more can be written afterwards.
+    ///
+    /// # Errors
+    /// What `take` fails with; [`FileError::Read`], also for a device or a pipe, which keeps nothing.
+    pub(crate) fn read_again<E: From<FileError>>(
+        &mut self,
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let failed = |cause| FileError::Read {
+            path: self.path.clone(),
+            cause,
+        };
+        let Place::Temporary(temporary) = &mut self.place else {
+            return Err(failed(io::ErrorKind::NotSeekable.into()).into());
+        };
+        let file = temporary.as_file_mut();
+        file.rewind().map_err(failed)?;
+        let mut piece = vec![0; PIECE];
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => return Ok(()),
+                Ok(read) => take(piece.get(..read).unwrap_or_default())?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(failed(cause).into()),
+            }
+        }
     }
 
     /// Gives the file its name, which must be free.

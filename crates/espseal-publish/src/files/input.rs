@@ -4,10 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::FileError;
-
-/// Bytes that are in memory at a time while a file passes through.
-const PIECE: usize = 1 << 20;
+use super::{FileError, PIECE};
 
 /// A file to read from start to end.
 pub struct Input {

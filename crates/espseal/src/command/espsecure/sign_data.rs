@@ -124,11 +124,11 @@ impl SignData {
             true => Ending::Signatures,
             false => Ending::Data,
         };
-        let mut copy = || DataToSign::copy(&mut transit, ending, padding(self.skip_padding));
+        let padding = padding(self.skip_padding);
         let data = if let Some(config) = self.hsm.config()? {
             let key = HsmKey::open(&config).map_err(KeyError::from)?;
-            let mut data = copy()?;
-            data.sign(&[&key])?;
+            let mut data = DataToSign::copy(&mut transit, ending, padding)?;
+            data.sign(&[&key], transit.output)?;
             data
         } else if self.signature.is_empty() {
             let keys = self.keyfile.iter().map(|key| -> Result<_, Failure> {
@@ -136,12 +136,12 @@ impl SignData {
             });
             let keys = keys.collect::<Result<Vec<_>, _>>()?;
             let signers: Vec<_> = keys.iter().map(|key| key as &dyn ImageSigner).collect();
-            let mut data = copy()?;
-            data.sign(&signers)?;
+            let mut data = DataToSign::copy(&mut transit, ending, padding)?;
+            data.sign(&signers, transit.output)?;
             data
         } else {
             let signatures = self.signatures_made_elsewhere()?;
-            let mut data = copy()?;
+            let mut data = DataToSign::copy(&mut transit, ending, padding)?;
             data.add(&signatures)?;
             data
         };
