@@ -112,7 +112,9 @@ pub fn read(path: &Path, expected: &'static str, limit: u64) -> Result<Vec<u8>, 
     if metadata.is_dir() {
         return Err(failed(io::ErrorKind::IsADirectory.into()));
     }
-    let mut bytes = Vec::new();
+    // Room for all of it at once: a vector that grows leaves pieces of a secret behind.
+    let room = metadata.len().min(limit).saturating_add(1);
+    let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or_default());
     file.take(limit.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(failed)?;

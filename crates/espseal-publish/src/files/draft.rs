@@ -4,12 +4,14 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write};
 use std::path::{Path, PathBuf};
 
-use super::{FileError, PIECE, Secrecy, behind_link, open_special, temporary, write_failed};
+use super::{
+    FileError, PIECE, Secrecy, behind_link, open_special, sync_folder, temporary, write_failed,
+};
 
 /// A file that is written piece by piece under another name, and appears whole or not at all. A
 /// device or a pipe takes the pieces as they come.
 ///
-/// It is not flushed to the disk: for what can be made again from its input.
+/// It is not flushed to the disk, unless told so: for what can be made again from its input.
 #[derive(Debug)]
 pub struct Draft {
     place: Place,
@@ -107,6 +109,21 @@ impl Draft {
             Ok(_) => Ok(()),
             Err(error) => Err(write_failed(&self.path, error.error)),
         }
+    }
+
+    /// As [`Draft::replace`], flushed to the disk: for what may take the place of its own input.
+    ///
+    /// # Errors
+    /// [`FileError::Write`].
+    pub fn replace_flushed(self) -> Result<(), FileError> {
+        let Place::Temporary(temporary) = &self.place else {
+            return Ok(());
+        };
+        let path = behind_link(&self.path);
+        let flushed = temporary.as_file().sync_all();
+        flushed.map_err(|cause| write_failed(&path, cause))?;
+        self.replace()?;
+        sync_folder(&path)
     }
 }
 

@@ -79,7 +79,7 @@ impl SignData {
             Version::V1 => self.sign_v1(transit, &output),
             Version::V2 => self.sign_v2(transit, &output),
         }?;
-        draft.replace()?;
+        draft.replace_flushed()?;
         Ok(answer)
     }
 
