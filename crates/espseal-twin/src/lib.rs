@@ -7,6 +7,7 @@
 //! * [`factory`]: what a factory writes and burns.
 //! * [`boot`]: what boots, and why.
 //! * [`power`], [`nor`], [`efuse`], [`bus`]: the hardware.
+//! * [`espefuse`]: espefuse's command lines on virtual chips.
 //! * [`folder`], [`https`], [`recording`]: the agent's network.
 //! * [`inspect`]: what a dump or an image file holds, for people.
 //! * [`idf`]: the same hardware under unmodified ESP-IDF.
@@ -15,6 +16,7 @@ pub mod boot;
 pub mod bus;
 pub mod device;
 pub mod efuse;
+pub mod espefuse;
 pub mod factory;
 pub mod folder;
 pub mod https;
