@@ -6,20 +6,23 @@ use oracles::Session;
 
 use crate::bench::{Bench, espseal};
 
-fn their_help(espsecure: &mut Session, bench: &Bench, words: &[&str]) -> String {
-    let words = [words, &["--help"]].concat();
-    let answer = espsecure.call(&bench.path("."), &words);
-    assert!(answer.accepted(), "{}", answer.text());
-    answer.text()
+/// What a program prints for `--help`, in lines that are wide enough.
+fn help(command: &mut Command, words: &[&str]) -> String {
+    oracles::run(command.args(words).arg("--help").env("COLUMNS", "400"))
+}
+
+fn their_help(words: &[&str]) -> String {
+    help(&mut oracles::tool("espsecure"), words)
 }
 
 fn our_help(words: &[&str]) -> String {
     let mut program = Command::new(env!("CARGO_BIN_EXE_espseal"));
-    oracles::run(program.arg("espsecure").args(words).arg("--help"))
+    help(program.arg("espsecure"), words)
 }
 
 /// Names at the start of a box's lines. A name that is too long for its column ends in an ellipsis.
-fn commands(text: &str) -> Vec<String> {
+fn their_commands() -> Vec<String> {
+    let text = their_help(&[]);
     let lines = text.lines().skip_while(|line| !line.contains("─ Commands"));
     let names = lines.filter_map(|line| line.strip_prefix("│ ")?.split_whitespace().next());
     // What a description is continued with stands further to the right.
@@ -28,7 +31,8 @@ fn commands(text: &str) -> Vec<String> {
 }
 
 /// Flags of a command: the long name, and the short one if there is one.
-fn flags_of(text: &str) -> Vec<(String, Option<String>)> {
+fn their_flags(command: &str) -> Vec<(String, Option<String>)> {
+    let text = their_help(&[command]);
     let lines = text.lines().filter_map(|line| {
         let line = line.strip_prefix("│ ")?;
         let line = line
@@ -58,7 +62,7 @@ fn every_command_and_flag_of_espsecures_help_is_known_in_every_spelling() {
         .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
         .map(Into::into)
         .collect();
-    let commands = commands(&their_help(&mut espsecure, &bench, &[]));
+    let commands = their_commands();
     assert_eq!(commands.len(), 14, "{commands:?}");
     let (mut flags, mut spellings) = (0, 0);
     for name in &commands {
@@ -68,7 +72,7 @@ fn every_command_and_flag_of_espsecures_help_is_known_in_every_spelling() {
             panic!("{name}: {found:?}");
         };
         let help = our_help(&[command]);
-        for (long, short) in flags_of(&their_help(&mut espsecure, &bench, &[command])) {
+        for (long, short) in their_flags(command) {
             let definition = match &short {
                 Some(short) => format!("{short}, {long}"),
                 None => long.clone(),
