@@ -64,11 +64,13 @@ impl Tally {
         let backends = ["aes_backend", "polyval_backend", "sha2_backend"];
         let flags = backends.map(|backend| format!("--cfg {backend}=\"soft\""));
         let mut cargo = process::cargo();
-        let arguments = "test --package espseal-crypto --lib --tests --target-dir target/portable";
+        let arguments = "test --package espseal-crypto --lib --test flash_encryption --test wycheproof \
+                         --target-dir target/portable";
         cargo
-            .args(arguments.split(' '))
+            .args(arguments.split_whitespace())
             .env("RUSTFLAGS", flags.join(" "))
-            .env("CARGO_INCREMENTAL", "0");
+            .env("CARGO_INCREMENTAL", "0")
+            .env("CARGO_PROFILE_DEV_DEBUG", "0");
         self.run_command(&mut cargo)
     }
 

@@ -74,7 +74,7 @@ for words in sys.argv[2:]:
             "verify-signature -v 2 -k rsa3072-public.pem signed-twice",
             "verify-signature -v 2 -k ecdsa256-public.pem signed-twice",
             "signature-info-v2 signed-twice",
-            "sign-data -v 2 -k rsa3072.pem large",
+            "sign-data -v 2 large -k rsa3072.pem",
         ])
         .current_dir(bench.path("."))
         .output()
