@@ -16,6 +16,7 @@ pub mod creation;
 pub mod data_signing;
 pub mod debug_certificate;
 pub mod development_ca;
+pub mod efuse_keys;
 pub mod enrolment;
 pub mod epochs;
 pub mod files;

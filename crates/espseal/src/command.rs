@@ -4,6 +4,7 @@ mod decrypt;
 mod demo;
 mod device;
 mod encrypt;
+pub(crate) mod espefuse;
 pub(crate) mod espsecure;
 mod flash;
 mod flash_data;
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     Decrypt(decrypt::Decrypt),
     Rehearse(Box<rehearse::Rehearse>),
     Serve(serve::Serve),
+    Espefuse(espefuse::Espefuse),
     Espsecure(espsecure::Espsecure),
     #[command(subcommand)]
     Image(image::Image),
@@ -75,6 +77,7 @@ impl Command {
             Self::Decrypt(verb) => verb.run(context),
             Self::Rehearse(verb) => verb.run(context),
             Self::Serve(verb) => verb.run(context),
+            Self::Espefuse(verb) => verb.run(),
             Self::Espsecure(verb) => verb.run(context),
             Self::Image(verb) => verb.run(),
             Self::Partitions(verb) => verb.run(),

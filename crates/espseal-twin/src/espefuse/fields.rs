@@ -121,8 +121,8 @@ fn plain(
     let counts = matches!(kind, Kind::Count | Kind::NamedCount(_));
     match (text, kind) {
         (None, _) if counts => {
-            let burnt = session.efuses.read(field.name)?.count_ones();
-            let value = (2_u64 << burnt) - 1;
+            let burnt = session.efuses.read(field.name)?;
+            let value = burnt | burnt.saturating_add(1);
             match value >> field.width {
                 0 => Ok(value),
                 _ => Err(too_wide(field, &value.to_string())),
