@@ -293,8 +293,13 @@ pub(super) fn read_protect(
         let purpose = session.efuses.key_purpose(field.block.into());
         let readable = match purpose {
             Some(purpose) => !purpose.is_secret(),
-            None => session.chip() == ChipId::Esp32C2,
+            None => {
+                session.chip() == ChipId::Esp32C2 && session.efuses.read("XTS_KEY_LENGTH_256")? == 0
+            }
         };
+        if session.is_hidden(field) {
+            continue;
+        }
         let by_block = name == field.name && name.starts_with("BLOCK_KEY") && field.width == 256;
         if by_block && readable {
             return Err(EspefuseError::MustBeReadable(field.name));

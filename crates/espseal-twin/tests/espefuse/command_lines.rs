@@ -17,11 +17,12 @@ use zeroize::Zeroizing;
 use crate::line::{self, FILES, PEMS};
 use crate::operation::Random;
 
-/// Command lines a chip: a share in every run, all of them with `ESPSEAL_FULL=1`.
+/// Sequences a chip and command lines a sequence: a share in every run, as many as `ESPSEAL_FULL`
+/// says when it is set.
 fn lines() -> (u64, usize) {
-    match std::env::var_os("ESPSEAL_FULL") {
-        Some(_) => (40, 24),
-        None => (2, 16),
+    match std::env::var("ESPSEAL_FULL") {
+        Ok(sequences) => (sequences.parse().unwrap(), 24),
+        Err(_) => (2, 16),
     }
 }
 
@@ -104,7 +105,12 @@ fn compare(
         return Some("exit status".into());
     }
     let [left, right] = ["theirs.bin", "ours.bin"].map(|name| fs::read(folder.join(name)));
-    let (left, right) = (left.unwrap_or_default(), right.unwrap_or_default());
+    // After a command line that makes no sense, a new file may be there or not: it is blank.
+    let (left, right) = match (left, right) {
+        (Ok(left), Ok(right)) => (left, right),
+        (Ok(file), Err(_)) | (Err(_), Ok(file)) => (vec![0; file.len()], file),
+        _ => return None,
+    };
     if left != right {
         let registers: Vec<_> = (0..left.len().min(right.len()))
             .filter(|at| left[*at] != right[*at])
