@@ -17,6 +17,7 @@ pub mod data_signing;
 pub mod debug_certificate;
 pub mod development_ca;
 pub mod efuse_plan;
+pub mod efuse_keys;
 pub mod enrolment;
 pub mod epochs;
 pub mod files;

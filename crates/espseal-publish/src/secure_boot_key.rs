@@ -204,6 +204,18 @@ impl SecureBootKey {
     }
 }
 
+impl SecureBootKey {
+    /// The private scalar of an ECDSA key, big-endian, as it is burnt for the ECDSA peripheral; `None`
+    /// for an RSA key.
+    #[must_use]
+    pub fn ecdsa_scalar(&self) -> Option<Zeroizing<Vec<u8>>> {
+        match &self.private {
+            Private::Rsa(_) => None,
+            Private::Ecdsa(key) => Some(key.expose_secret()),
+        }
+    }
+}
+
 impl ImageSigner for SecureBootKey {
     fn public_key(&self) -> PublicKey {
         self.public.clone()

@@ -83,7 +83,10 @@ pub fn run(
             Effect::Reads if when == When::AtTheEnd => later.push(request),
             _ => perform(&mut session, request)?,
         }
-        force = fields::force(request);
+        // Given with one command, it holds for the burn of all.
+        if fields::force(request) == Force::Always {
+            force = Force::Always;
+        }
     }
     if when == When::AtTheEnd && session.burn(force)? == Burnt::Declined {
         return Ok(());

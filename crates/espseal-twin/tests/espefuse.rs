@@ -8,6 +8,10 @@
     reason = "a test fails by panicking, and its numbers are small"
 )]
 
+#[path = "espefuse/command_lines.rs"]
+mod command_lines;
+#[path = "espefuse/line.rs"]
+mod line;
 #[path = "espefuse/operation.rs"]
 mod operation;
 

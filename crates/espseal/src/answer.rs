@@ -41,6 +41,12 @@ impl Answer {
         self
     }
 
+    /// Adds text as it is, on standard output.
+    pub(crate) fn printed(mut self, text: impl AsRef<str>) -> Self {
+        self.listing.push_str(text.as_ref());
+        self
+    }
+
     /// Replaces the JSON object, for one that is finished after the text.
     pub(crate) fn with_json(mut self, json: Value) -> Self {
         self.json = json;

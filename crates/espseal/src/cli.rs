@@ -8,7 +8,7 @@ use clap::Parser;
 
 use crate::answer::Answer;
 use crate::command::Command;
-use crate::command::espsecure::Link;
+use crate::command::{espefuse, espsecure};
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
 
@@ -49,9 +49,14 @@ Exit codes: 0 done, 1 refused by a check, 2 usage, 3 input or output failed, 130
 
 /// Runs the program.
 pub(crate) fn run() -> ExitCode {
-    let parsed = match Link::is_called(std::env::args_os().next().as_deref()) {
-        true => Link::try_parse().map(Link::into_cli),
-        false => Cli::try_parse(),
+    let mut words = std::env::args_os();
+    let name = words.next();
+    let parsed = if espefuse::Link::is_called(name.as_deref()) {
+        Ok(espefuse::Link::into_cli(words))
+    } else if espsecure::Link::is_called(name.as_deref()) {
+        espsecure::Link::try_parse().map(espsecure::Link::into_cli)
+    } else {
+        Cli::try_parse()
     };
     let cli = match parsed {
         Ok(cli) => cli,

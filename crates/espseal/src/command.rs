@@ -5,6 +5,7 @@ mod demo;
 mod device;
 mod efuse;
 mod encrypt;
+pub(crate) mod espefuse;
 pub(crate) mod espsecure;
 mod flash;
 mod flash_data;
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Efuse(efuse::Efuse),
     Serve(serve::Serve),
+    Espefuse(espefuse::Espefuse),
     Espsecure(espsecure::Espsecure),
     #[command(subcommand)]
     Image(image::Image),
@@ -79,6 +81,7 @@ impl Command {
             Self::Rehearse(verb) => verb.run(context),
             Self::Efuse(verb) => verb.run(context),
             Self::Serve(verb) => verb.run(context),
+            Self::Espefuse(verb) => verb.run(),
             Self::Espsecure(verb) => verb.run(context),
             Self::Image(verb) => verb.run(),
             Self::Partitions(verb) => verb.run(),

@@ -65,6 +65,15 @@ impl Failure {
         self
     }
 
+    /// The same failure with one of espefuse's exit codes.
+    pub(crate) fn with_espefuse_code(mut self, code: u8) -> Self {
+        self.exit = match code {
+            1 => Exit::Refused,
+            _ => Exit::Usage,
+        };
+        self
+    }
+
     /// The work is done, but standard output does not take the answer.
     pub(crate) fn output(error: &std::io::Error) -> Self {
         let message = format_args!("done, but cannot write the answer to standard output: {error}");

@@ -43,6 +43,10 @@ pub(super) struct Request {
     pub(super) words: Vec<OsString>,
     /// Whether no command follows.
     pub(super) is_last: bool,
+    /// Whether options stand before the words.
+    leading: bool,
+    /// Whether a flag before the words is followed by another option.
+    tangled: bool,
 }
 
 impl Request {
@@ -258,6 +262,8 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Call, EspefuseError> {
                 options: Vec::new(),
                 words: Vec::new(),
                 is_last: true,
+                leading: false,
+                tangled: false,
             });
             continue;
         }
@@ -267,11 +273,22 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Call, EspefuseError> {
         if is_help(&word) {
             return Ok(Call::Help(Some(request.command.name)));
         }
-        match is_option(&word) {
-            true => request
-                .options
-                .push(option(request.command.options, &word, &mut words)?),
-            false => request.words.push(word),
+        if !is_option(&word) {
+            request.words.push(word);
+            continue;
+        }
+        let before_words = request.words.is_empty();
+        let given = option(request.command.options, &word, &mut words)?;
+        let is_flag = given.1.is_empty();
+        request.options.push(given);
+        request.leading |= before_words;
+        request.tangled |= before_words && is_flag && words.peek().is_some_and(is_option);
+    }
+    for request in &requests {
+        // Only what burns has words that must be there.
+        let burns = request.command.effect == Effect::Burns && !request.words.is_empty();
+        if burns && (request.tangled || (request.leading && !request.is_last)) {
+            return Err(EspefuseError::Tangled(request.command.name));
         }
     }
     let value = |name| {

@@ -69,6 +69,11 @@ pub enum EspefuseError {
         /// The command.
         command: &'static str,
     },
+    /// espefuse loses the words after these options.
+    #[error(
+        "espefuse 5.6.0 loses the words of {0} after these options: put the options behind the words"
+    )]
+    Tangled(&'static str),
     /// The field takes another kind of value, or another value.
     #[error("{field} cannot be set to {value}: expected {expected}")]
     Value {

@@ -121,8 +121,8 @@ fn plain(
     let counts = matches!(kind, Kind::Count | Kind::NamedCount(_));
     match (text, kind) {
         (None, _) if counts => {
-            let burnt = session.efuses.read(field.name)?.count_ones();
-            let value = (2_u64 << burnt) - 1;
+            let burnt = session.efuses.read(field.name)?;
+            let value = burnt | burnt.saturating_add(1);
             match value >> field.width {
                 0 => Ok(value),
                 _ => Err(too_wide(field, &value.to_string())),
@@ -293,8 +293,13 @@ pub(super) fn read_protect(
         let purpose = session.efuses.key_purpose(field.block.into());
         let readable = match purpose {
             Some(purpose) => !purpose.is_secret(),
-            None => session.chip() == ChipId::Esp32C2,
+            None => {
+                session.chip() == ChipId::Esp32C2 && session.efuses.read("XTS_KEY_LENGTH_256")? == 0
+            }
         };
+        if session.is_hidden(field) {
+            continue;
+        }
         let by_block = name == field.name && name.starts_with("BLOCK_KEY") && field.width == 256;
         if by_block && readable {
             return Err(EspefuseError::MustBeReadable(field.name));

@@ -166,7 +166,7 @@ fn entry(efuses: &Efuses, row: &'static Row) -> Option<Entry> {
             let [a, b, c, d, e, f, ..] = mac;
             let [x, y, ..] = between;
             let bytes = [a, b, c, y, x, d, e, f];
-            let value = Value::Text(address(&bytes, Some("OK")));
+            let value = Value::Text(address(&bytes, "OK"));
             Some(computed(row, 1, 64, "bytes", &bytes, value))
         }
         kind => {
@@ -229,6 +229,15 @@ fn plain(efuses: &Efuses, field: &'static Field, category: Category, kind: Kind)
     let value = match (readable, form) {
         (true, _) => value,
         (false, "bytes") if kind == Kind::Bytes => Value::Text(hidden(efuses, field, &raw)),
+        (false, "bytes") => {
+            let unseen = vec!["??"; raw.len()].join(":");
+            let verdict = match efuses.chip() {
+                ChipId::Esp32 => "CRC ?x?? OK",
+                _ => "OK",
+            };
+            Value::Text(format!("{unseen} ({verdict})"))
+        }
+        (false, "uint") if !matches!(value, Value::Text(_)) => Value::Text("?".into()),
         (false, _) => Value::Text(value.text()),
     };
     Entry {
@@ -284,7 +293,7 @@ fn mac(efuses: &Efuses, field: &Field, raw: &[u8]) -> Value {
         bytes.reverse();
     }
     if efuses.chip() != ChipId::Esp32 {
-        return Value::Text(address(&bytes, Some("OK")));
+        return Value::Text(address(&bytes, "OK"));
     }
     let stored = match field.name {
         "MAC" => efuses.read("MAC_CRC"),
@@ -296,7 +305,7 @@ fn mac(efuses: &Efuses, field: &Field, raw: &[u8]) -> Value {
         true => format!("CRC {stored:#04x} OK"),
         false => format!("CRC {stored:#04x} invalid - calculated {computed:#04x}"),
     };
-    Value::Text(address(&bytes, Some(&verdict)))
+    Value::Text(address(&bytes, &verdict))
 }
 
 /// Bytes of which some are hidden.
@@ -340,16 +349,15 @@ fn spaced(bytes: &[u8]) -> String {
     bytes.join(" ")
 }
 
-fn address(bytes: &[u8], verdict: Option<&str>) -> String {
-    let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    match verdict {
-        Some(verdict) => format!("{} ({verdict})", bytes.join(":")),
-        None => bytes.join(":"),
-    }
+fn address(bytes: &[u8], verdict: &str) -> String {
+    format!("{} ({verdict})", spaced(bytes).replace(' ', ":"))
 }
 
 /// The raw value in hex.
 fn raw(entry: &Entry) -> String {
+    if entry.form == "bytes" {
+        return format!("0x{}", spaced(&entry.raw).replace(' ', ""));
+    }
     let digits = usize::from(entry.width.div_ceil(4));
     let hex = entry.raw.iter().rev().fold(String::new(), |mut hex, byte| {
         // Writing to a string does not fail.

@@ -8,6 +8,7 @@
 mod bench;
 mod bootloader;
 mod elsewhere;
+mod espefuse;
 mod flash_data;
 mod help;
 mod keys;
