@@ -37,6 +37,7 @@ EFUSE_WORD3_OF_BLOCK1 = 0x60008850
 SYSTIMER = 0x60023000
 RANDOM = 0x600260B0
 UART0_FIFO = 0x60000000
+UART1_ID, UPDATING = 0x60010080, 1 << 31
 GPIO_IN = 0x6000403C
 TIMG0_CALIBRATION, CALIBRATED = 0x6001F068, 0x8000
 STACK_OF_ROM = 0x3FCDE000
@@ -47,9 +48,11 @@ CSR_CYCLES, CYCLES_PER_LOOK = 0x7E2, 1000
 
 
 class Chip:
-    def __init__(self, rom_ld, flash, seconds):
+    def __init__(self, rom_ld, flash, seconds, devices=(), clock=None):
         self.flash = flash
         self.seconds = seconds
+        self.devices = devices
+        self.clock = clock
         self.ticks = 0
         self.cycles = 0
         self.failed = False
@@ -98,6 +101,9 @@ class Chip:
 
     def io_read(self, _uc, offset, _size, _data):
         at = IO + offset
+        for device in self.devices:
+            if (value := device.read(at)) is not None:
+                return value
         if at in (0x60002000, 0x60003000):  # SPI command finished
             return 0
         if at == 0x60002058:  # answer of the flash chip to RDID
@@ -114,6 +120,8 @@ class Chip:
             return CALIBRATED << 7
         if at == RANDOM:
             return random.getrandbits(32)
+        if at == UART1_ID:  # new settings have been taken over
+            return self.registers.get(at, 0) & ~UPDATING
         if at == GPIO_IN:  # no button is held
             return 0xFFFFFFFF
         return self.registers.get(at, 0)
@@ -121,8 +129,10 @@ class Chip:
     def io_write(self, _uc, offset, _size, value, _data):
         at = IO + offset
         self.registers[at] = value
+        for device in self.devices:
+            device.write(at, value)
         if at == SYSTIMER + 4:
-            self.ticks += TICKS_PER_SECOND // 1000
+            self.ticks = self.clock() if self.clock else self.ticks + TICKS_PER_SECOND // 1000
             if self.ticks > self.seconds * TICKS_PER_SECOND:
                 self.cpu.emu_stop()
         if at == UART0_FIFO:
@@ -323,4 +333,5 @@ def main():
     return 1 if chip.failed else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,6 +6,7 @@ mod deliberate_bugs;
 mod demo;
 mod efuse_plans;
 mod emulate;
+mod firmware;
 mod matrix;
 mod nostd;
 mod oracles;
@@ -44,6 +45,8 @@ enum Task {
     EfusePlans(efuse_plans::Arguments),
     /// Run the agent on an emulated RISC-V core: update, power cuts, rollback, hostile bodies
     Emulate(emulate::Arguments),
+    /// Build the firmware for the ESP32-C3, check its images and start them on a virtual device
+    Firmware(firmware::Arguments),
     /// Cut the power before, inside and after every flash operation of an update
     PowerCut(proofs::PowerCut),
     /// Kill server and release authority 200 times under load; fill their disk
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::EfusePlans(arguments) => efuse_plans::run(&arguments),
         Task::Emulate(arguments) => emulate::run(&arguments),
+        Task::Firmware(arguments) => firmware::run(&arguments),
         Task::Matrix => matrix::run(),
         Task::Oracles => oracles::install(),
         Task::DeliberateBugs(arguments) => deliberate_bugs::run(&arguments),

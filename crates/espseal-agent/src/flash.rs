@@ -8,6 +8,9 @@ use core::fmt::Debug;
 
 use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 
+/// Bytes at the beginning of a sector that are programmed last on a chip without flash encryption.
+pub const HEAD: usize = 16;
+
 /// Decrypted access to the flash chip.
 ///
 /// A power cut is an error like any other: the agent does nothing more after it and unwinds.
@@ -22,6 +25,12 @@ pub trait Flash {
     fn read(&mut self, at: FlashOffset, buffer: &mut [u8]) -> Result<(), Self::Error>;
 
     /// Erases the sector at `at` and programs `data`, encrypted where flash encryption is on.
+    ///
+    /// Without flash encryption the first [`HEAD`] bytes are programmed last, alone: the sequence
+    /// number of an otadata entry stands in them, and nothing else that the entry's CRC covers. Power
+    /// that goes in a pulse which writes the whole entry can leave one slow bit of its state behind,
+    /// and NEW (0) with bit 1 is VALID (2): the image would start without a trial. Encrypted cells need
+    /// no order: a torn row reads as noise.
     ///
     /// The agent reads back what it wrote: an implementation does not have to.
     ///

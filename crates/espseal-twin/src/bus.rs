@@ -6,6 +6,7 @@
 //!
 //! Source: ESP-IDF `docs/en/security/flash-encryption.rst`, `components/spi_flash`.
 
+use espseal_agent::flash::HEAD;
 use espseal_crypto::flash_encryption::FlashCipher;
 use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 
@@ -13,6 +14,9 @@ use crate::nor::{NorError, NorFlash};
 
 /// The largest unit that a scheme tweaks as one: 128 bytes with XTS, 32 on the ESP32.
 const UNIT: u32 = 128;
+/// [`HEAD`] as a length in flash.
+const HEAD_LEN: u32 = 16;
+const _: () = assert!(HEAD_LEN as usize == HEAD);
 
 /// A flash chip behind an optional flash-encryption engine.
 #[derive(Debug)]
@@ -138,7 +142,8 @@ impl<'a> Bus<'a> {
         self.flash.erase_sector(offset)
     }
 
-    /// Erases a sector and writes it whole.
+    /// Erases a sector and writes it whole; without flash encryption its first [`HEAD`] bytes last,
+    /// as [`espseal_agent::flash::Flash::replace_sector`] asks for.
     ///
     /// # Errors
     /// [`NorError`] of the chip.
@@ -148,7 +153,13 @@ impl<'a> Bus<'a> {
         data: &[u8; SECTOR_SIZE],
     ) -> Result<(), NorError> {
         self.erase_sector(offset)?;
-        self.write(offset, data)
+        if self.is_encrypted() {
+            return self.write(offset, data);
+        }
+        let (head, rest) = data.split_at(HEAD);
+        let after = FlashOffset::new(offset.get().saturating_add(HEAD_LEN));
+        self.write(after, rest)?;
+        self.write(offset, head)
     }
 }
 

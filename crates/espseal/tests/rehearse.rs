@@ -148,11 +148,146 @@ fn a_locked_product_boots_and_every_case_is_refused_for_its_own_reason() {
         .find(|line| line.starts_with("SPI_BOOT_CRYPT_CNT"))
         .unwrap();
     assert!(line.contains("0b111"), "{line}");
-    let (code, _) = (
-        espseal(&["rehearse", "--chip", "esp32s3"]).status.code(),
-        (),
+}
+
+/// A project of the S3 whose `[[chip]]` entry says everything.
+struct DescribedProject {
+    workshop: Workshop,
+    project: String,
+}
+
+impl DescribedProject {
+    fn new() -> Self {
+        let workshop = Workshop::new();
+        let (project, key) = (workshop.path("lamp"), workshop.path("rsa.pem"));
+        let run = |arguments: &[&str]| {
+            let output = espseal(arguments);
+            assert!(output.status.success(), "{output:?}");
+        };
+        run(&[
+            "init",
+            &project,
+            "--chip",
+            "esp32s3",
+            "--secure-boot-key",
+            &key,
+        ]);
+        for (source, signed, kind) in [
+            (
+                "bootloader.bin",
+                "bootloader-signed.bin",
+                &["--bootloader"][..],
+            ),
+            ("mxdbg.bin", "app-signed.bin", &[][..]),
+        ] {
+            let source = workshop.firmware.join(source);
+            let signed = format!("{project}/{signed}");
+            let source = source.to_str().unwrap();
+            let sign = ["sign", source, "--key", &key, "--output", &signed];
+            run(&[&sign, kind].concat());
+        }
+        std::fs::copy(
+            workshop.path("table.csv"),
+            format!("{project}/partitions/esp32s3.csv"),
+        )
+        .unwrap();
+        Self { workshop, project }
+    }
+
+    /// Puts lines into the `[[chip]]` entry.
+    fn describe(&self, lines: &str) {
+        let path = format!("{}/espseal.toml", self.project);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (head, tail) = text.split_once("\n[[channel]]").unwrap();
+        std::fs::write(path, format!("{head}{lines}\n[[channel]]{tail}")).unwrap();
+    }
+
+    fn rehearse(&self, more: &[&str]) -> (Option<i32>, Value) {
+        let mut arguments = vec!["rehearse", "--json", "--project", &self.project];
+        arguments.extend(more);
+        let output = espseal(&arguments);
+        let text = match output.stdout.is_empty() {
+            true => &output.stderr,
+            false => &output.stdout,
+        };
+        let json = serde_json::from_slice(text).unwrap_or_else(|_| panic!("{output:?}"));
+        (output.status.code(), json)
+    }
+}
+
+const BUILT_FOR_IT: [&str; 4] = [
+    "--bootloader-secure-boot",
+    "on",
+    "--bootloader-flash-encryption",
+    "on",
+];
+
+#[test]
+fn a_project_says_what_is_rehearsed_and_options_overrule_it() {
+    let described = DescribedProject::new();
+    described.describe(
+        "bootloader = \"bootloader-signed.bin\"\napps = [\"app-signed.bin\"]\n\
+         [chip.security]\nsecure-boot = \"rsa\"\nunused-digests = \"revoke\"\n\
+         flash-encryption = \"release\"\nflash-key-bits = 512\n",
     );
-    assert_eq!(code, Some(2));
+    let out = described.workshop.path("out");
+    let mut options = BUILT_FOR_IT.to_vec();
+    options.extend(["--out", &out]);
+    let (code, json) = described.rehearse(&options);
+    assert_eq!(
+        (code, json["verdict"].as_str(), json["chip"].as_str()),
+        (Some(0), Some("boots"), Some("esp32s3")),
+        "{json:#}"
+    );
+    for case in ["wrong-signer", "plaintext-under-encryption"] {
+        assert_eq!(status_of(&json, case), "refused", "{case}");
+    }
+    let summary = oracles::run(
+        oracles::tool("espefuse")
+            .args(["--chip", "esp32s3", "--virt", "--path-efuse-file"])
+            .arg(format!("{out}/efuse-virt.bin"))
+            .arg("summary"),
+    );
+    let purposes = summary
+        .lines()
+        .filter(|line| line.starts_with("KEY_PURPOSE_") && line.contains("XTS_AES_256"));
+    assert_eq!(purposes.count(), 2, "a key of 512 bits fills two blocks");
+
+    let mut options = BUILT_FOR_IT.to_vec();
+    options.extend(["--flash-encryption", "off"]);
+    let (code, json) = described.rehearse(&options);
+    assert_eq!(code, Some(0), "{json:#}");
+    assert_eq!(status_of(&json, "wrong-flash-key"), "not-applicable");
+
+    // The keys that options name stand in place of the project's: the ROM refuses what they did not sign.
+    let digest = "11".repeat(32);
+    let mut options = BUILT_FOR_IT.to_vec();
+    options.extend(["--secure-boot-key", &digest]);
+    let (code, json) = described.rehearse(&options);
+    assert_eq!((code, &json["good"]), (Some(1), &Value::Bool(false)));
+}
+
+#[test]
+fn what_neither_options_nor_project_name_is_asked_for() {
+    let described = DescribedProject::new();
+    let words = |json: &Value| json.to_string();
+    for (more, named) in [
+        (&[][..], "bootloader = "),
+        (&["--bootloader", "b.bin"][..], "apps = "),
+        (
+            &["--chip", "esp32c3"][..],
+            "no [[chip]] for ESP32-C3: it has ESP32-S3",
+        ),
+    ] {
+        let (code, json) = described.rehearse(more);
+        assert_eq!(code, Some(2));
+        assert!(words(&json).contains(named), "{json:#}");
+    }
+    let nowhere = described.workshop.path("nowhere");
+    let output = espseal(&["rehearse", "--project", &nowhere, "--chip", "esp32s3"]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success());
+    assert!(text.contains("--bootloader"), "{text}");
 }
 
 #[test]

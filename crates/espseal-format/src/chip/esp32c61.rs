@@ -25,7 +25,7 @@ pub(super) static CHIP: Chip = Chip {
     ram: core::slice::from_ref(&(0x4080_0000..0x4085_0000)),
     flash_encryption: &[FlashEncryptionKey::XTS_128],
     encryption_row: 16,
-    secure_boot: &[SecureBoot::always(SecureBootScheme::V2Ecdsa)],
+    secure_boot: &[SecureBoot::flawed(SecureBootScheme::V2Ecdsa)],
     curves: &[
         SupportedCurve::always(EcdsaCurve::P192),
         SupportedCurve::always(EcdsaCurve::P256),

@@ -28,7 +28,7 @@ pub(super) static CHIP: Chip = Chip {
     encryption_row: 16,
     secure_boot: &[
         SecureBoot::always(SecureBootScheme::V2Rsa),
-        SecureBoot::always(SecureBootScheme::V2Ecdsa),
+        SecureBoot::flawed(SecureBootScheme::V2Ecdsa),
     ],
     curves: &[
         SupportedCurve::always(EcdsaCurve::P192),

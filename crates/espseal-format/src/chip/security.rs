@@ -44,6 +44,9 @@ pub struct SecureBoot {
     pub scheme: SecureBootScheme,
     /// First chip revision, as major * 100 + minor.
     pub from_revision: u16,
+    /// Whether ESP-IDF offers it among its potentially insecure options only, since the silicon fails
+    /// for certain inputs (`SECURE_BOOT_V2_ECDSA_INSECURE` of `bootloader/Kconfig.projbuild`).
+    pub flawed: bool,
 }
 
 impl SecureBoot {
@@ -57,6 +60,15 @@ impl SecureBoot {
         Self {
             scheme,
             from_revision,
+            flawed: false,
+        }
+    }
+
+    /// A scheme that every revision has and that fails for certain inputs.
+    pub(super) const fn flawed(scheme: SecureBootScheme) -> Self {
+        Self {
+            flawed: true,
+            ..Self::always(scheme)
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use espseal_format::otadata::OtadataEntry;
 use espseal_format::units::FlashOffset;
 use espseal_twin::nor::Change;
 use espseal_twin::power::{Moment, Tear};
@@ -256,6 +257,7 @@ impl<'s> Explorer<'s> {
             let wanted = self.cuts.place == Place::Everywhere || *in_trial;
             for moment in self.cuts.moments[cuts - 1].iter().filter(|_| wanted) {
                 let mut child = state.clone();
+                let mut refused = false;
                 let done = match moment {
                     Moment::Before => 0,
                     Moment::After => {
@@ -268,12 +270,13 @@ impl<'s> Explorer<'s> {
                         }
                         let torn = change.torn(*tear);
                         child.put(base, change.offset, &torn);
+                        refused = change.new != torn && refuses(&torn);
                         // The cells that were still to come may hold their new value already.
                         u32::from(torn == change.new)
                     }
                 };
                 // Giving up an entry is the first thing that a boot does, in two operations.
-                let given_up = life.aborted.min((index as u32 + done) / 2);
+                let given_up = life.aborted.min((index as u32 + done) / 2) + u32::from(refused);
                 let step = Step {
                     head: *head,
                     other: *other,
@@ -404,6 +407,15 @@ fn tears(tear: Tear, change: &Change) -> bool {
         }
         Tear::Scattered(_) => true,
     }
+}
+
+/// Whether these cells are an otadata entry whose image the bootloader does not start any more.
+///
+/// One slow bit of PENDING (1) makes INVALID (3), where nothing encrypts: a trial given up before it
+/// began, which the device cannot tell from one that failed.
+fn refuses(cells: &[u8]) -> bool {
+    let entry = cells.first_chunk().map(OtadataEntry::parse);
+    entry.is_some_and(|entry| entry.is_ok_and(|entry| entry.is_invalid()))
 }
 
 fn name(index: usize, at: FlashOffset, moment: Moment) -> String {

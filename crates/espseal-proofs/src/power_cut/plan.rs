@@ -133,6 +133,7 @@ pub(crate) fn tasks(scope: Scope) -> Vec<Task> {
             let mut tasks = stories(&geometries, SMALL, &once(coarse()));
             let c3 = |task: &Task| task.geometry.chip == ChipId::Esp32C3;
             tasks.retain(|task| plain(task) && c3(task) && task.plot != Plot::Crasher);
+            tasks.extend(slow_rollback(ChipId::Esp32C3));
             tasks
         }
         Scope::Share => {
@@ -147,6 +148,7 @@ pub(crate) fn tasks(scope: Scope) -> Vec<Task> {
             tasks.extend(slow.into_iter().filter(|task| {
                 task.plot == Plot::Update && plain(task) && task.geometry.chip == ChipId::Esp32
             }));
+            tasks.extend(slow_rollback(ChipId::Esp32C3));
             tasks.extend(two_pages(&once(vec![Moment::Before]), |task| {
                 plain(task) && task.geometry.chip == ChipId::Esp32
             }));
@@ -166,6 +168,18 @@ pub(crate) fn tasks(scope: Scope) -> Vec<Task> {
             tasks
         }
     }
+}
+
+/// A rollback on unencrypted flash with each slow bit: the one thing that tells NEW from VALID.
+fn slow_rollback(chip: ChipId) -> impl Iterator<Item = Task> {
+    let open = geometries(&[&TWO_SLOTS], &[Locks::Open]);
+    let tasks = stories(&open, 4200, &once(slow_bits())).into_iter();
+    tasks.filter(move |task| {
+        let geometry = &task.geometry;
+        task.plot == Plot::Rollback
+            && geometry.rollback == Rollback::Enabled
+            && geometry.chip == chip
+    })
 }
 
 /// Updates to an image of two pages of hashes, on encrypted flash.

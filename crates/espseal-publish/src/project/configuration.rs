@@ -72,6 +72,8 @@ struct FileChip {
     secure_boot_digests: Vec<String>,
     secure_version_bits: Option<u8>,
     bootloader: Option<String>,
+    #[serde(default)]
+    apps: Vec<String>,
     security: Option<FileSecurity>,
 }
 
@@ -179,7 +181,7 @@ impl Check<'_> {
     }
 
     fn fleet(&self, folder: &Path, file: &FileChip) -> Result<Fleet, ProjectError> {
-        let known = "a chip this espseal has a table for: esp32, esp32c3";
+        let known = "a chip that espseal has a table for, such as esp32c3";
         let id: ChipId = file
             .chip
             .parse()
@@ -220,6 +222,7 @@ impl Check<'_> {
             secure_boot_digests: digests,
             secure_version_bits: bits,
             bootloader: file.bootloader.as_ref().map(|name| folder.join(name)),
+            apps: file.apps.iter().map(|name| folder.join(name)).collect(),
         })
     }
 

@@ -1,13 +1,16 @@
 //! The rehearsal of a product: the verdict, how it boots, what is irreversible, and what goes wrong.
 
-use espseal_format::chip::{Chip, ChipId};
+use std::fmt;
+
+use espseal_format::chip::{Chip, ChipId, SecureBootScheme};
+use espseal_format::signature_block::SignatureScheme;
 use espseal_twin::boot::{BootFailure, BootReport, RunningApp};
 use espseal_twin::efuse::{Efuses, FlashEncryption};
 use espseal_twin::factory::{Step, burnt_between};
 
 use super::bench::{Bench, BenchError, FirstBoots, failure};
 use super::catalogue::{self, CaseReport, Status};
-use super::product::{Product, Provisioning};
+use super::product::{Product, Provisioning, SecureBootPlan};
 use super::signer::Strangers;
 
 /// What a rehearsal shows.
@@ -19,6 +22,8 @@ pub struct Report {
     pub revision: u16,
     /// Whether it boots.
     pub verdict: Verdict,
+    /// What ESP-IDF warns of in this plan, although it boots.
+    pub warnings: Vec<Warning>,
     /// The first and the second time it is switched on.
     pub boots: Vec<BootReport>,
     /// What is burnt, in order where the factory burns.
@@ -27,6 +32,50 @@ pub struct Report {
     pub cases: Vec<CaseReport>,
     /// Flash and eFuses as the factory leaves them.
     pub factory: Option<(Vec<u8>, Efuses)>,
+}
+
+/// What ESP-IDF warns of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// Secure boot v2 with ECDSA on silicon that fails for certain inputs.
+    FlawedEcdsa {
+        /// Whether the chip can verify RSA instead.
+        has_rsa: bool,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FlawedEcdsa { has_rsa } => {
+                f.write_str(
+                    "secure boot v2 with ECDSA does not work for certain inputs on this chip: ESP-IDF does not \
+                     recommend it for production and offers it only with CONFIG_SECURE_BOOT_V2_FORCE_ENABLE_ECDSA; ",
+                )?;
+                f.write_str(match has_rsa {
+                    true => "sign with RSA-3072",
+                    false => {
+                        "the chip has no other scheme: see its errata for a revision that is fixed"
+                    }
+                })
+            }
+        }
+    }
+}
+
+fn warnings(product: &Product, chip: &Chip) -> Vec<Warning> {
+    let revision = product.revision.unwrap_or(chip.usual_revision);
+    match product.secure_boot {
+        SecureBootPlan::V2 {
+            scheme: SignatureScheme::Ecdsa(_),
+            ..
+        } if chip.is_flawed(SecureBootScheme::V2Ecdsa) => {
+            let has_rsa = chip.boots_with(SecureBootScheme::V2Rsa, revision);
+            vec![Warning::FlawedEcdsa { has_rsa }]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// What becomes of a product.
@@ -77,6 +126,7 @@ pub fn rehearse(product: &Product, strangers: &Strangers) -> Result<Report, Benc
         chip,
         revision: product.revision.unwrap_or(chip.usual_revision),
         verdict: Verdict::Refused(error),
+        warnings: warnings(product, chip),
         boots: Vec::new(),
         irreversible: Vec::new(),
         cases: Vec::new(),
@@ -101,6 +151,7 @@ pub fn rehearse(product: &Product, strangers: &Strangers) -> Result<Report, Benc
         chip,
         revision: bench.factory().1.revision(),
         verdict,
+        warnings: warnings(product, chip),
         boots: reports.into(),
         irreversible,
         cases,

@@ -89,6 +89,9 @@ fn judge(row: &mut Row, configuration: &Configuration, report: &Report) {
         ));
         return;
     }
+    if report.warnings != prediction::warnings(configuration) {
+        row.surprise(format!("warns of {:?}", report.warnings));
+    }
     for case in &report.cases {
         let Expected(expected) = prediction::expect(configuration, case.case);
         row.cells.push((case.case, case.status));

@@ -1,8 +1,10 @@
 //! What each cell has to be, from the configuration alone; the engine is not asked.
 
 use espseal_format::chip::ChipId;
+use espseal_format::signature_block::SignatureScheme;
 use espseal_publish::rehearsal::catalogue::{Case, Status};
 use espseal_publish::rehearsal::product::Provisioning;
+use espseal_publish::rehearsal::report::Warning;
 use espseal_twin::boot::EncryptionMode;
 
 use crate::configuration::{Bootloader, Configuration, Scheme};
@@ -59,4 +61,18 @@ pub(crate) fn expect(configuration: &Configuration, case: Case) -> Expected {
         Case::PowerCutOnFirstBoot => only_if(first_boot, Status::Finding),
         _ => Status::Surprise,
     })
+}
+
+/// What ESP-IDF warns of: `SECURE_BOOT_V2_ECDSA_INSECURE` is set for four chips, of which all but
+/// the ESP32-C61 verify RSA as well.
+pub(crate) fn warnings(configuration: &Configuration) -> Vec<Warning> {
+    let has_rsa = match configuration.chip.id {
+        ChipId::Esp32C5 | ChipId::Esp32H2 | ChipId::Esp32P4 => true,
+        ChipId::Esp32C61 => false,
+        _ => return Vec::new(),
+    };
+    match configuration.secure_boot {
+        Scheme::V2(SignatureScheme::Ecdsa(_)) => vec![Warning::FlawedEcdsa { has_rsa }],
+        _ => Vec::new(),
+    }
 }

@@ -2,6 +2,7 @@
 
 mod describe;
 mod inputs;
+mod product;
 
 pub(super) use inputs::revision;
 
@@ -29,6 +30,8 @@ use crate::failure::Failure;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  espseal rehearse                               # all of it from espseal.toml: see below
+  espseal rehearse --project lamp --chip esp32c3 --app build/lamp-signed.bin
   espseal rehearse --chip esp32c3 --bootloader bootloader.bin --partitions partitions.csv --app lamp.bin \\
       --secure-boot-key secure-boot.pem --flash-encryption release
   espseal rehearse --chip esp32s3 --bootloader bootloader.bin --partitions table.bin --app lamp.bin --first-boot \\
@@ -36,26 +39,31 @@ Examples:
   espseal rehearse --chip esp32 --chip-revision 1.1 --bootloader b.bin --partitions p.csv --app a.bin \\
       --secure-boot v1 --secure-boot-key p256.pem --bootloader-key digest.key --out rehearsed
 
+When --chip, --bootloader, --partitions or --app is left out, the project's espseal.toml is asked, and then for all that no
+option names: in [[chip]] `bootloader`, `partition-table`, `partition-table-offset`, `apps` and `secure-boot-digests`, in
+[chip.security] `secure-boot`, `flash-encryption`, `flash-key-bits` and `flash-crypt-config`.
+
 A feature that is `auto` is what the bootloader's own texts say; where they say nothing, security is taken to be
 compiled in as planned, rollback and anti-rollback not to be.")]
 pub(crate) struct Rehearse {
-    /// Chip, such as esp32c3.
+    /// Chip, such as esp32c3; the only one of the project when left out.
     #[arg(long, value_parser = chip)]
-    chip: ChipId,
+    chip: Option<ChipId>,
     /// Revision of the silicon, such as 3.0; one that is sold when left out.
     #[arg(long, value_name = "MAJOR.MINOR", value_parser = inputs::revision)]
     chip_revision: Option<u16>,
-    /// Second-stage bootloader.
+    /// Second-stage bootloader; `bootloader` of the project when left out.
     #[arg(long, value_name = "FILE")]
-    bootloader: PathBuf,
-    /// Partition table, binary or CSV.
+    bootloader: Option<PathBuf>,
+    /// Partition table, binary or CSV; `partition-table` of the project when left out.
     #[arg(long, value_name = "FILE")]
-    partitions: PathBuf,
-    /// Where the bootloader expects the partition table.
-    #[arg(long, value_name = "OFFSET", default_value = "0x8000", value_parser = offset)]
-    table_offset: FlashOffset,
-    /// App image; the first goes to factory or ota_0, the next to the slots after it.
-    #[arg(long, value_name = "FILE", required = true)]
+    partitions: Option<PathBuf>,
+    /// Where the bootloader expects the partition table; 0x8000 unless the project says otherwise.
+    #[arg(long, value_name = "OFFSET", value_parser = offset)]
+    table_offset: Option<FlashOffset>,
+    /// App image; the first goes to factory or ota_0, the next to the slots after it. `apps` of the
+    /// project when left out.
+    #[arg(long, value_name = "FILE")]
     app: Vec<PathBuf>,
     /// What else is flashed, as LABEL=FILE.
     #[arg(long, value_name = "LABEL=FILE", value_parser = inputs::data)]
@@ -70,15 +78,15 @@ pub(crate) struct Rehearse {
     /// Key of the bootloader's digest, secure boot v1 only; drawn when left out.
     #[arg(long, value_name = "FILE")]
     bootloader_key: Option<PathBuf>,
-    /// Flash encryption.
-    #[arg(long, value_enum, default_value = "off")]
-    flash_encryption: inputs::EncryptionChoice,
+    /// Flash encryption; off unless the project says otherwise.
+    #[arg(long, value_enum)]
+    flash_encryption: Option<inputs::EncryptionChoice>,
     /// Flash encryption key, as espsecure's key file has it; drawn when left out.
     #[arg(long, value_name = "FILE")]
     flash_key: Option<PathBuf>,
-    /// eFuse FLASH_CRYPT_CONFIG; ESP32 only.
-    #[arg(long, value_name = "0..15", default_value = "15", value_parser = crypt_config)]
-    flash_crypt_config: espseal_crypto::flash_encryption::FlashCryptConfig,
+    /// eFuse FLASH_CRYPT_CONFIG; ESP32 only. 15 unless the project says otherwise.
+    #[arg(long, value_name = "0..15", value_parser = crypt_config)]
+    flash_crypt_config: Option<espseal_crypto::flash_encryption::FlashCryptConfig>,
     /// The factory flashes plaintext; the bootloader burns and encrypts on its first boot.
     #[arg(long)]
     first_boot: bool,
@@ -104,7 +112,7 @@ pub(crate) struct Rehearse {
 
 impl Rehearse {
     pub(super) fn run(self, context: &Context) -> Outcome {
-        let inputs = self.inputs()?;
+        let inputs = self.inputs(context)?;
         let report = rehearse(&inputs.product, &Strangers::default())
             .map_err(|error| Failure::new(Blame::Refused, format_args!("{error}")))?;
         let written = match &self.out {

@@ -18,6 +18,8 @@ pub(super) fn answer(report: &Report, inputs: &Inputs, written: &[PathBuf], json
         return Answer::new(object(report, inputs, written));
     }
     let mut answer = Answer::new(Value::Null).listing(headline(report));
+    let warnings = report.warnings.iter().map(ToString::to_string);
+    answer = section(answer, "ESP-IDF warns", warnings);
     answer = section(answer, "The bootloader", bootloader(inputs));
     answer = section(answer, "Before flashing", inputs.notes.iter().cloned());
     for (number, boot) in (1..).zip(&report.boots) {
@@ -163,6 +165,7 @@ fn object(report: &Report, inputs: &Inputs, written: &[PathBuf]) -> Value {
             .map(|(feature, finding)| json!({"feature": feature.id(), "finding": finding.to_string()}))
             .collect::<Vec<_>>(),
         "notes": inputs.notes,
+        "warnings": report.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "boots": report.boots.iter()
             .map(|boot| boot.log.lines().iter().map(ToString::to_string).collect::<Vec<_>>())
             .collect::<Vec<_>>(),

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use espseal_crypto::flash_encryption::FlashKey;
-use espseal_format::chip::Chip;
 use espseal_format::partition_table::{Entry, PartitionTable};
 use espseal_format::signature_block::SignatureScheme;
+use espseal_format::units::FlashOffset;
 use espseal_publish::blame::Blame;
 use espseal_publish::files;
 use espseal_publish::image_signing::{ImageKind, sign_image};
@@ -23,10 +23,12 @@ use espseal_twin::efuse::{CodingScheme, DownloadMode};
 use zeroize::Zeroizing;
 
 use super::Rehearse;
+use super::product::Named;
+use crate::cli::Context;
 use crate::failure::Failure;
 
 /// Largest bootloader, table, app or partition content.
-const LARGEST: u64 = 128 << 20;
+pub(super) const LARGEST: u64 = 128 << 20;
 /// Largest key file of flash encryption and of the bootloader's digest.
 const LARGEST_KEY: u64 = 64;
 
@@ -73,24 +75,15 @@ pub(crate) struct Inputs {
 
 impl Rehearse {
     /// Reads every file and puts the product together.
-    pub(super) fn inputs(&self) -> Result<Inputs, Failure> {
-        let chip = espseal_format::chip::chip(self.chip).ok_or_else(|| {
-            let known: Vec<_> = espseal_format::chip::CHIPS
-                .iter()
-                .map(|chip| chip.name())
-                .collect();
-            usage(format_args!(
-                "no table for {}; there is one for {}",
-                self.chip,
-                known.join(", ")
-            ))
-        })?;
+    pub(super) fn inputs(&self, context: &Context) -> Result<Inputs, Failure> {
+        let named = Named::new(self, context)?;
+        let chip = named.chip;
         let mut notes = Vec::new();
-        let table = self.table()?;
-        let bootloader = files::read(&self.bootloader, "a bootloader image", LARGEST)?;
+        let bootloader = files::read(&named.bootloader, "a bootloader image", LARGEST)?;
         let evidence = Evidence::of(&bootloader);
-        let keys = Keys::load(&self.secure_boot_key).map_err(keys_failed)?;
-        let choice = self.secure_boot.unwrap_or(match keys.is_empty() {
+        let mut keys = Keys::load(&self.secure_boot_key).map_err(keys_failed)?;
+        keys.add_digests(&named.digests);
+        let choice = named.secure_boot.unwrap_or(match keys.is_empty() {
             true => SecureBootChoice::Off,
             false => SecureBootChoice::V2,
         });
@@ -98,14 +91,14 @@ impl Rehearse {
             sign(path, image, kind, choice, &keys, notes)
         };
         let bootloader = sign(
-            &self.bootloader,
+            &named.bootloader,
             bootloader,
             ImageKind::Bootloader,
             &mut notes,
         )?;
         let mut contents = Vec::new();
-        let mut slots = boot_order(&table);
-        for path in &self.app {
+        let mut slots = boot_order(&named.table);
+        for path in &named.apps {
             let image = files::read(path, "an app image", LARGEST)?;
             let image = sign(path, image, ImageKind::App, &mut notes)?;
             let label = slots.next().ok_or_else(|| {
@@ -127,24 +120,25 @@ impl Rehearse {
         }
         let scheme = keys
             .scheme()
+            .or(named.scheme)
             .or_else(|| contents.first().and_then(|app| Keys::scheme_of(&app.bytes)));
         let (secure_boot, support) = self.secure_boot(choice, scheme, &keys)?;
-        let flash_encryption = self.flash_encryption(chip)?;
+        let flash_encryption = self.flash_encryption(&named)?;
         let coding = match &flash_encryption {
             FlashEncryptionPlan::On { key, .. } if key.file().len() == 24 => {
                 CodingScheme::ThreeQuarters
             }
             _ => CodingScheme::None,
         };
-        let settings = self.settings(&evidence, support, &flash_encryption);
+        let settings = self.settings(named.table_offset, &evidence, support, &flash_encryption);
         let product = Product {
-            chip: self.chip,
+            chip: chip.id,
             revision: self.chip_revision,
             coding,
             bootloader,
             settings,
-            table,
-            table_offset: self.table_offset,
+            table: named.table,
+            table_offset: named.table_offset,
             contents,
             secure_boot,
             flash_encryption,
@@ -158,21 +152,6 @@ impl Rehearse {
             evidence,
             notes,
         })
-    }
-
-    fn table(&self) -> Result<PartitionTable, Failure> {
-        let path = &self.partitions;
-        let bytes = files::read(path, "a partition table", LARGEST)?;
-        let refused = |error: &dyn std::fmt::Display| {
-            Failure::new(Blame::Refused, format_args!("{}: {error}", path.display()))
-        };
-        match bytes.starts_with(&[0xAA, 0x50]) {
-            true => PartitionTable::parse(&bytes).map_err(|error| refused(&error)),
-            false => {
-                let text = std::str::from_utf8(&bytes).map_err(|error| refused(&error))?;
-                PartitionTable::parse_csv(text, self.table_offset).map_err(|error| refused(&error))
-            }
-        }
     }
 
     /// Secure boot as planned, and as a bootloader has it that was built for it.
@@ -212,8 +191,9 @@ impl Rehearse {
         })
     }
 
-    fn flash_encryption(&self, chip: &Chip) -> Result<FlashEncryptionPlan, Failure> {
-        let mode = match self.flash_encryption {
+    fn flash_encryption(&self, named: &Named) -> Result<FlashEncryptionPlan, Failure> {
+        let chip = named.chip;
+        let mode = match named.flash_encryption {
             EncryptionChoice::Off => return Ok(FlashEncryptionPlan::Off),
             EncryptionChoice::Development => EncryptionMode::Development,
             EncryptionChoice::Release => EncryptionMode::Release,
@@ -222,7 +202,10 @@ impl Rehearse {
             Some(path) => Zeroizing::new(
                 files::read_private(path, "a flash encryption key", LARGEST_KEY)?.to_vec(),
             ),
-            None => drawn(chip.flash_encryption.first().map_or(0, |kind| kind.length))?,
+            None => {
+                let usual = chip.flash_encryption.first().map_or(0, |kind| kind.length);
+                drawn(named.flash_key_length.unwrap_or(usual))?
+            }
         };
         let mut kinds = chip.flash_encryption.iter();
         let kind = kinds
@@ -241,13 +224,14 @@ impl Rehearse {
                 ))
             })?;
         let key = FlashKey::from_file(kind.scheme, &bytes).map_err(usage)?;
-        let config = self.flash_crypt_config;
+        let config = named.crypt_config;
         Ok(FlashEncryptionPlan::On { key, mode, config })
     }
 
     /// How the bootloader was built, by its own words where the options leave it open.
     fn settings(
         &self,
+        partition_table: FlashOffset,
         evidence: &Evidence,
         support: SecureBootSupport,
         encryption: &FlashEncryptionPlan,
@@ -282,7 +266,7 @@ impl Rehearse {
             _ => FlashEncryptionSupport::Absent,
         };
         BootloaderSettings {
-            partition_table: self.table_offset,
+            partition_table,
             rollback: match built(self.rollback, Feature::Rollback, false) {
                 true => Rollback::Enabled,
                 false => Rollback::Disabled,
@@ -353,7 +337,7 @@ fn drawn(length: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     Ok(key)
 }
 
-fn usage(message: impl std::fmt::Display) -> Failure {
+pub(super) fn usage(message: impl std::fmt::Display) -> Failure {
     Failure::new(Blame::Usage, message)
 }
 
