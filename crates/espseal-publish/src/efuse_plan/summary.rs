@@ -102,7 +102,7 @@ impl Entry {
         let bytes = bytes(digits).ok_or_else(unreadable)?;
         let start = usize::from(field.bit / 8);
         let target = block.get_mut(start..).unwrap_or_default();
-        if bytes.len() > target.len() || field.bit % 8 != 0 {
+        if bytes.len() > target.len() || !field.bit.is_multiple_of(8) {
             return Err(unreadable());
         }
         target

@@ -1,6 +1,10 @@
 //! What is burnt by a plan boots in the twin, with flash as the factory encrypts it.
 
-#[allow(dead_code, reason = "shared with the matrix of rehearsals")]
+#[allow(
+    dead_code,
+    clippy::expect_used,
+    reason = "shared with the matrix of rehearsals"
+)]
 #[path = "../../matrix/configuration.rs"]
 mod configuration;
 

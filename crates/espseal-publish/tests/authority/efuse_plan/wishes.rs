@@ -55,7 +55,7 @@ pub(super) fn silicons() -> Vec<Silicon> {
 /// Digest of the made-up key in a slot.
 pub(super) fn digest(slot: u8) -> Digest {
     Digest(core::array::from_fn(|index| {
-        0x11 * (slot + 1) ^ u8::try_from(index).unwrap()
+        (0x11 * (slot + 1)) ^ u8::try_from(index).unwrap()
     }))
 }
 
