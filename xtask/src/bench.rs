@@ -18,6 +18,9 @@ use crate::process;
 pub(crate) struct Arguments {
     /// Measure this only
     subject: Option<Subject>,
+    /// Flash encryption in memory: measure this engine only, whatever the processor has
+    #[arg(long)]
+    engine: Option<Engine>,
 }
 
 /// What there is to measure.
@@ -29,6 +32,17 @@ enum Subject {
     Server,
     /// Flash encryption, against OpenSSL and espsecure
     FlashEncryption,
+}
+
+/// An engine of flash encryption, named as `espseal_crypto` prints it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Engine {
+    /// AVX-512 and VAES
+    Vaes,
+    /// AES-NI and AVX2
+    AesNi,
+    /// The `aes` crate
+    Portable,
 }
 
 /// One line of the table.
@@ -108,7 +122,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             .count();
     }
     if is_asked(Subject::FlashEncryption) {
-        missed += flash_encryption::run(&espseal)?;
+        missed += flash_encryption::run(&espseal, arguments.engine)?;
     }
     anyhow::ensure!(missed == 0, "{missed} goal(s) missed");
     Ok(())

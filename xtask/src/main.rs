@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod deliberate_bugs;
 mod demo;
+mod efuse_plans;
 mod emulate;
 mod firmware;
 mod matrix;
@@ -40,6 +41,8 @@ enum Task {
     Oracles,
     /// Rehearse every chip with every scheme and every case; print one table
     Matrix,
+    /// Plan eFuses for every chip: the real espefuse ends where the twin does, every interruption resumes
+    EfusePlans(efuse_plans::Arguments),
     /// Run the agent on an emulated RISC-V core: update, power cuts, rollback, hostile bodies
     Emulate(emulate::Arguments),
     /// Build the firmware for the ESP32-C3, check its images and start them on a virtual device
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Ci => ci::run(),
         Task::Demo(arguments) => demo::run(&arguments),
+        Task::EfusePlans(arguments) => efuse_plans::run(&arguments),
         Task::Emulate(arguments) => emulate::run(&arguments),
         Task::Firmware(arguments) => firmware::run(&arguments),
         Task::Matrix => matrix::run(),

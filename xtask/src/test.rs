@@ -24,6 +24,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         size::run(&size::Arguments::SHARE)?;
         tally.run(&["--workspace", "--doc"])?;
         tally.run(&["--workspace", "--all-targets", "--no-fail-fast"])?;
+        tally.run_portable()?;
         emulate::run(&emulate::Arguments::SHARE)?;
         firmware::run(&firmware::Arguments::SHARE)?;
     } else {
@@ -54,10 +55,26 @@ impl Default for Tally {
 impl Tally {
     /// Runs `cargo test`, prints what it prints, and adds up its results.
     fn run(&mut self, arguments: &[impl AsRef<std::ffi::OsStr>]) -> Result<()> {
-        let mut cargo: Command = process::cargo();
+        self.run_command(process::cargo().arg("test").args(arguments))
+    }
+
+    /// Tests the cryptography once more without the processor's instructions for it: the portable code
+    /// has to give the same bytes where there are none.
+    fn run_portable(&mut self) -> Result<()> {
+        let backends = ["aes_backend", "polyval_backend", "sha2_backend"];
+        let flags = backends.map(|backend| format!("--cfg {backend}=\"soft\""));
+        let mut cargo = process::cargo();
+        let arguments = "test --package espseal-crypto --lib --tests --target-dir target/portable";
+        cargo
+            .args(arguments.split(' '))
+            .env("RUSTFLAGS", flags.join(" "))
+            .env("CARGO_INCREMENTAL", "0");
+        self.run_command(&mut cargo)
+    }
+
+    /// Runs a `cargo test` that is ready.
+    fn run_command(&mut self, cargo: &mut Command) -> Result<()> {
         let mut child = cargo
-            .arg("test")
-            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .context("cargo did not start")?;

@@ -4,6 +4,8 @@
 //! always survives. A root body goes to the sector that is not in use, and counts only once a
 //! record names it.
 
+use core::mem;
+
 use espseal_format::journal::{
     self, Quarantine, Record, RootLocation, encode_root_body, parse_root_body,
 };
@@ -133,15 +135,13 @@ impl Journal {
             .enumerate()
             .min_by_key(|(_, entry)| entry.failures.min(MAX_FAILURES));
         let room = room.map_or(0, |(index, _)| index);
-        if let Some(tail) = list.get_mut(room..) {
-            if let Some(entry) = tail.first_mut() {
-                *entry = Quarantine {
-                    manifest,
-                    failures: 1,
-                };
-            }
-            // Keeps the list in order of age.
-            tail.rotate_left(1.min(tail.len()));
+        // The new entry goes to the end, each one after the room moves up: the order is that of age.
+        let mut newer = Quarantine {
+            manifest,
+            failures: 1,
+        };
+        for entry in list.iter_mut().skip(room).rev() {
+            mem::swap(entry, &mut newer);
         }
         1
     }

@@ -14,6 +14,9 @@ pub trait Platform {
 
     /// Digests of the secure-boot keys burnt in eFuse and **not revoked**; `None` for a slot that
     /// is blank or revoked.
+    ///
+    /// Whole digests: the ESP32-C2, whose eFuses hold the first 16 bytes, takes them from those
+    /// signature blocks of its own running image whose keys begin with these bytes.
     fn secure_boot_digests(&self) -> [Option<Digest>; DIGEST_SLOTS];
 
     /// The anti-rollback counter in eFuse: the number of bits burnt.

@@ -1,5 +1,6 @@
 //! Flash encryption in memory: one line `scheme direction engine bytes-per-second` for each, on
-//! standard output. `cargo xtask bench flash-encryption` compares them with others.
+//! standard output. `cargo xtask bench flash-encryption` compares them with others. Engines that are
+//! named as arguments (`cargo bench --bench flash_encryption -- AesNi`) are the only ones then.
 #![allow(
     clippy::unwrap_used,
     reason = "a measurement that fails is no measurement"
@@ -22,10 +23,17 @@ fn main() {
         ("xts-128", FlashKey::Xts128([0xA5; 32])),
         ("xts-256", FlashKey::Xts256([0xC3; 64])),
     ];
+    let asked: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
     let offset = FlashOffset::new(0x1_0000);
     let mut data = vec![0x77; LEN];
     for (scheme, key) in keys {
         for &engine in Engine::ALL {
+            if !asked.is_empty() && !asked.contains(&format!("{engine:?}")) {
+                continue;
+            }
             let Some(cipher) = FlashCipher::with_engine(engine, &key, FlashCryptConfig::DEFAULT)
             else {
                 continue;

@@ -21,13 +21,14 @@ use espseal_format::units::{Digest, Product, PublicKeyBytes};
 use espseal_format::wrap::{BodyWrap, ShardEntry, epoch_commitment_prefix, kek_info};
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq as _;
-use zeroize::{Zeroize as _, ZeroizeOnDrop};
+use zeroize::ZeroizeOnDrop;
 
 use crate::content::ContentKey;
 use crate::hmac::hmac;
 
 mod device;
 mod hpke;
+mod key_unwrap;
 
 pub use device::{DevicePrivateKey, open};
 
@@ -136,15 +137,10 @@ impl Kek {
     ///
     /// # Errors
     /// [`UnwrapFailed`] when the integrity check value does not come out.
-    #[inline(never)]
     pub fn unwrap_key(&self, wrap: &BodyWrap) -> Result<ContentKey, UnwrapFailed> {
-        let cipher = KwAes256::new((&self.0).into());
-        let mut key = cipher
-            .unwrap_fixed_key::<U32>((&wrap.0).into())
-            .map_err(|_| UnwrapFailed)?;
-        let unwrapped = ContentKey::from_bytes(key.into());
-        key.zeroize();
-        Ok(unwrapped)
+        key_unwrap::unwrap_key(&self.0, &wrap.0)
+            .map(ContentKey::from_bytes)
+            .ok_or(UnwrapFailed)
     }
 }
 

@@ -7,14 +7,11 @@
 //!
 //! Signing is deterministic (RFC 6979): a weak random number generator cannot leak the key.
 
-use ecdsa::hazmat;
 use espseal_format::units::{Digest, KeyId, PublicKeyBytes};
-use p256::ecdsa::Signature;
-use p256::elliptic_curve::Generate as _;
-use p256::elliptic_curve::point::AffineCoordinates as _;
-use p256::{AffinePoint, NistP256, NonZeroScalar, ProjectivePoint, SecretKey};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
+
+use crate::nist_p256::{Point, Scalar, SecretScalar};
 
 mod nonce;
 
@@ -33,16 +30,31 @@ pub fn verify_prehash(
     signature: &[u8; SIGNATURE_LEN],
 ) -> Result<(), BadSignature> {
     let key = point(key).ok_or(BadSignature)?;
-    let signature = Signature::from_slice(signature).map_err(|_| BadSignature)?;
-    hazmat::verify_prehashed::<NistP256>(&key.into(), &digest.0, &signature)
-        .map_err(|_| BadSignature)
+    let (halves, _) = signature.as_chunks::<32>();
+    let [r, s] = halves else {
+        return Err(BadSignature);
+    };
+    let [Some(r), Some(s)] = [r, s].map(Scalar::from_be_bytes) else {
+        return Err(BadSignature);
+    };
+    let inverse = s.inverse();
+    let of_generator = Scalar::reduced(&digest.0).times(&inverse);
+    let of_key = r.times(&inverse);
+    let sum = Point::combination([(&of_generator, &Point::GENERATOR), (&of_key, &key)]);
+    // The point at infinity has zeros for coordinates, and r is not zero.
+    let [x, _] = sum.coordinates();
+    if Scalar::reduced(&x) == r {
+        Ok(())
+    } else {
+        Err(BadSignature)
+    }
 }
 
 /// A private signing key of a role or of a device's reports.
 ///
 /// Wiped when dropped.
 pub struct SigningKey {
-    secret: SecretKey,
+    secret: SecretScalar,
     public: PublicKeyBytes,
 }
 
@@ -54,17 +66,23 @@ impl SigningKey {
     /// # Errors
     /// [`InvalidPrivateKey`] when the scalar is not in `[1, n-1]`.
     pub fn from_bytes(scalar: &[u8; 32]) -> Result<Self, InvalidPrivateKey> {
-        SecretKey::from_bytes(scalar.into())
+        SecretScalar::from_be_bytes(scalar)
             .map(Self::new)
-            .map_err(|_| InvalidPrivateKey)
+            .ok_or(InvalidPrivateKey)
     }
 
     /// Draws a key.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
-        Self::new(SecretKey::generate_from_rng(rng))
+        let mut candidate = Zeroizing::new([0; 32]);
+        loop {
+            rng.fill_bytes(&mut *candidate);
+            if let Ok(key) = Self::from_bytes(&candidate) {
+                return key;
+            }
+        }
     }
 
-    fn new(secret: SecretKey) -> Self {
+    fn new(secret: SecretScalar) -> Self {
         let public = public_key(&secret);
         Self { secret, public }
     }
@@ -72,7 +90,7 @@ impl SigningKey {
     /// Returns the private scalar, for a key file.
     #[must_use]
     pub fn expose_secret(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.secret.to_bytes().into())
+        Zeroizing::new(self.secret.get().to_be_bytes())
     }
 
     /// Returns the public half.
@@ -93,48 +111,42 @@ impl SigningKey {
     /// [`SigningFailed`] never in practice: the nonce of RFC 6979 would have to be degenerate.
     #[inline(never)]
     pub fn sign_prehash(&self, digest: &Digest) -> Result<[u8; SIGNATURE_LEN], SigningFailed> {
-        let nonce = Zeroizing::new(nonce::derive(&self.secret, digest));
-        let secret = Zeroizing::new(self.secret.to_nonzero_scalar());
-        let (signature, _) = hazmat::sign_prehashed::<NistP256>(&secret, &nonce, &digest.0)
-            .map_err(|_| SigningFailed)?;
-        Ok(signature.to_bytes().into())
+        let nonce = nonce::derive(&self.secret, digest);
+        let [x, _] = Point::GENERATOR.multiple(nonce.get()).coordinates();
+        let r = Scalar::reduced(&x);
+        // s = (digest + r * secret) / nonce
+        let product = Zeroizing::new(r.times(self.secret.get()));
+        let sum = Zeroizing::new(product.plus(&Scalar::reduced(&digest.0)));
+        let s = Zeroizing::new(nonce.get().inverse()).times(&sum);
+        let mut signature = [0; SIGNATURE_LEN];
+        for (place, number) in signature.as_chunks_mut::<32>().0.iter_mut().zip([r, s]) {
+            *place = number.to_be_bytes();
+            // Neither may be zero.
+            Scalar::from_be_bytes(place).ok_or(SigningFailed)?;
+        }
+        Ok(signature)
     }
 }
 
 /// Parses an uncompressed point; `None` when it is in another form or not on the curve.
-///
-/// The general SEC1 parsers would bring the square root that compressed points need.
-#[inline(never)]
-pub(crate) fn point(key: &PublicKeyBytes) -> Option<AffinePoint> {
+pub(crate) fn point(key: &PublicKeyBytes) -> Option<Point> {
     let [0x04, coordinates @ ..] = &key.0 else {
         return None;
     };
     let ([x, y], []) = coordinates.as_chunks::<32>() else {
         return None;
     };
-    AffinePoint::from_coordinates(x.into(), y.into()).into_option()
+    Point::from_coordinates(x, y)
 }
 
 /// Computes the public half of a private key, in constant time.
 #[inline(never)]
-pub(crate) fn public_key(secret: &SecretKey) -> PublicKeyBytes {
-    let scalar = Zeroizing::new(secret.to_nonzero_scalar());
-    multiple(&ProjectivePoint::GENERATOR, &scalar)
-}
-
-/// Multiplies a point by a secret scalar, in constant time.
-#[inline(never)]
-#[expect(
-    clippy::arithmetic_side_effects,
-    reason = "a group has neither overflow nor division"
-)]
-pub(crate) fn multiple(point: &ProjectivePoint, scalar: &NonZeroScalar) -> PublicKeyBytes {
-    let product = (*point * **scalar).to_affine();
+pub(crate) fn public_key(secret: &SecretScalar) -> PublicKeyBytes {
+    let coordinates = Point::GENERATOR.multiple(secret.get()).coordinates();
     let mut bytes = PublicKeyBytes([0x04; PublicKeyBytes::LEN]);
-    let (x, y) = (product.x(), product.y());
     let places = bytes.0.iter_mut().skip(1);
     places
-        .zip(x.iter().chain(&y))
+        .zip(coordinates.as_flattened())
         .for_each(|(to, from)| *to = *from);
     bytes
 }
@@ -208,9 +220,10 @@ mod tests {
         let key = SigningKey::generate(&mut TestRng::new(2));
         let digest = Digest::of(b"message");
         let signature = key.sign_prehash(&digest).unwrap();
-        let parsed = Signature::from_slice(&signature).unwrap();
+        let parsed = p256::ecdsa::Signature::from_slice(&signature).unwrap();
         let (r, s) = parsed.split_scalars();
-        let flipped = Signature::from_scalars(*r, -*s).unwrap().to_bytes().into();
+        let flipped = p256::ecdsa::Signature::from_scalars(*r, -*s).unwrap();
+        let flipped = flipped.to_bytes().into();
         assert_ne!(signature, flipped);
         assert_eq!(verify_prehash(&key.public_key(), &digest, &flipped), Ok(()));
     }

@@ -17,7 +17,9 @@ pub mod es256;
 pub mod flash_encryption;
 pub mod flash_key;
 mod hmac;
+mod nist_p256;
 pub mod secure_boot;
+mod words;
 
 #[cfg(test)]
 mod test_rng;

@@ -66,8 +66,7 @@ mod tests {
         wiped::<FlashKey>();
         wiped::<EfuseKey>();
         // What the other secrets are made of.
-        wiped::<p256::ecdsa::SigningKey>();
-        wiped::<p256::SecretKey>();
+        wiped::<crate::nist_p256::SecretScalar>();
         wiped::<aes::Aes256>();
     }
 }

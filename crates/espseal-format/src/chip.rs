@@ -13,6 +13,7 @@ use core::ops::Range;
 
 use crate::app_desc::AppDescriptor;
 use crate::efuse::EfuseMap;
+use crate::signature_block::{Curve, SignatureScheme};
 use crate::units::FlashOffset;
 
 mod id;
@@ -144,6 +145,25 @@ impl Chip {
         self.secure_boot
             .iter()
             .any(|boot| boot.scheme == scheme && boot.from_revision <= revision)
+    }
+
+    /// Whether the ROM of some revision verifies images that are signed like this (secure boot v2).
+    #[must_use]
+    pub fn verifies(&self, scheme: SignatureScheme) -> bool {
+        match scheme {
+            SignatureScheme::Rsa3072 => self.boots_with(SecureBootScheme::V2Rsa, u16::MAX),
+            SignatureScheme::Ecdsa(curve) => {
+                self.curves.iter().any(|supported| supported.curve == curve)
+            }
+        }
+    }
+
+    /// The schemes of secure boot v2 that [`verifies`](Self::verifies) knows for this chip.
+    #[must_use]
+    pub fn signature_schemes(&self) -> heapless::Vec<SignatureScheme, 4> {
+        let curves = [Curve::P192, Curve::P256, Curve::P384].map(SignatureScheme::Ecdsa);
+        let all = [SignatureScheme::Rsa3072].into_iter().chain(curves);
+        all.filter(|scheme| self.verifies(*scheme)).collect()
     }
 
     /// Whether ESP-IDF warns of a secure boot scheme on this chip, see [`SecureBoot::flawed`].

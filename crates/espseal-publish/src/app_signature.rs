@@ -5,13 +5,15 @@
 use std::path::{Path, PathBuf};
 
 use espseal_crypto::secure_boot::{PublicKey, v1};
-use espseal_format::secure_boot_v1::{AppSignature, AppSignatureError};
+use espseal_format::secure_boot_v1::{APP_SIGNATURE_LEN, AppSignature, AppSignatureError};
+use espseal_format::sha256::Sha256;
 use espseal_format::signature_block::Curve;
 use espseal_format::units::Digest;
 
 use crate::blame::Blame;
+use crate::files::{FileError, Input};
 use crate::keys::KeyError;
-use crate::secure_boot_key::{SecureBootKey, read_public_key};
+use crate::secure_boot_key::read_public_key;
 
 /// The key that a bootloader verifies apps with: X and Y, big-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,41 +44,44 @@ impl VerificationKey {
     ///
     /// # Errors
     /// [`AppSignatureRefused`].
-    pub fn verify(&self, path: &Path, file: &[u8]) -> Result<usize, AppSignatureRefused> {
-        let (image, signature) =
-            AppSignature::split(file).map_err(|cause| AppSignatureRefused::Unsigned {
+    pub fn verify(&self, path: &Path, mut input: Input) -> Result<u64, AppSignatureRefused> {
+        let (mut hasher, mut length) = (Sha256::new(), 0_u64);
+        let tail = input.read_but_last(APP_SIGNATURE_LEN, |piece| {
+            hasher.update(piece);
+            length = length.saturating_add(piece.len() as u64);
+            Ok::<_, FileError>(())
+        })?;
+        let (_, signature) =
+            AppSignature::split(&tail).map_err(|cause| AppSignatureRefused::Unsigned {
                 path: path.into(),
-                cause,
+                cause: match cause {
+                    AppSignatureError::Version { found, .. } => AppSignatureError::Version {
+                        offset: usize::try_from(length).unwrap_or(usize::MAX),
+                        found,
+                    },
+                    too_short => too_short,
+                },
             })?;
-        v1::verify_app(&self.0, &Digest::of(image), signature)
+        v1::verify_app(&self.0, &hasher.finish(), signature)
             .map_err(|_| AppSignatureRefused::Signature { path: path.into() })?;
-        Ok(image.len())
+        Ok(length)
     }
 
-    /// Puts a signature that was made elsewhere, `r || s` big-endian, after a file.
+    /// Takes a signature that was made elsewhere, `r || s` big-endian, for the file with this digest.
     ///
     /// # Errors
     /// [`AppSignatureRefused::Signature`] when it is not by this key over this file.
     pub fn attach(
         &self,
         path: &Path,
-        image: &[u8],
+        image: &Digest,
         signature: &[u8],
-    ) -> Result<Vec<u8>, AppSignatureRefused> {
+    ) -> Result<AppSignature, AppSignatureRefused> {
         let refused = || AppSignatureRefused::Signature { path: path.into() };
         let signature = AppSignature::new(signature.try_into().map_err(|_| refused())?);
-        v1::verify_app(&self.0, &Digest::of(image), &signature).map_err(|_| refused())?;
-        Ok([image, &signature.encode()].concat())
+        v1::verify_app(&self.0, image, &signature).map_err(|_| refused())?;
+        Ok(signature)
     }
-}
-
-/// Signs a file; the same key and file give the same signature.
-///
-/// # Errors
-/// [`KeyError::NotP256`] for another key.
-pub fn sign(image: &[u8], key: &SecureBootKey) -> Result<Vec<u8>, KeyError> {
-    let signature = key.sign_v1(&Digest::of(image))?;
-    Ok([image, &signature.encode()].concat())
 }
 
 /// Why a file does not verify.
@@ -101,12 +106,18 @@ pub enum AppSignatureRefused {
         /// The file.
         path: PathBuf,
     },
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl AppSignatureRefused {
     /// Who has to act.
     #[must_use]
     pub const fn blame(&self) -> Blame {
-        Blame::Refused
+        match self {
+            Self::File(_) => Blame::Io,
+            _ => Blame::Refused,
+        }
     }
 }

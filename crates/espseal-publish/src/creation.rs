@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use espseal_format::chip::{self, ChipId};
-use espseal_format::signature_block::SignatureScheme;
+use espseal_format::signature_block::{Curve, SignatureScheme};
 use espseal_format::units::{ChannelName, Digest, Product};
 use rand_core::Rng as _;
 
@@ -19,7 +19,7 @@ use crate::files::{self, FileError, Secrecy, TEMPORARY_PREFIX};
 use crate::keys::{KeyError, RoleKey, RoleSigner};
 use crate::metadata_signing::{RoleSetup, SigningError, first_root, sign_root};
 use crate::observer::Observer;
-use crate::project::{PROJECT_FILE, Project, ProjectError};
+use crate::project::{PROJECT_FILE, Project, ProjectError, names};
 use crate::release_log::{LogError, ReleaseLog};
 use crate::secure_boot_key::{ImageSigner as _, SecureBootKey};
 
@@ -116,7 +116,11 @@ fn check(folder: &Path, new: &NewProject) -> Result<(), CreationError> {
     }
     for id in &new.chips {
         if chip::chip(*id).is_none() {
-            return Err(value("--chip", id.to_string(), "esp32 or esp32c3"));
+            return Err(value(
+                "--chip",
+                id.to_string(),
+                "a chip that espseal has a table for",
+            ));
         }
     }
     for name in &new.channels {
@@ -152,14 +156,32 @@ fn build(
     Ok(Project::open(folder)?)
 }
 
-/// Reads a key of the scheme that the agent verifies.
-fn existing_key(path: &Path) -> Result<SecureBootKey, KeyError> {
+/// The schemes that the agent and every one of the chips verify, the preferred one first: one key
+/// signs for all of them.
+fn common_schemes(chips: &[ChipId]) -> Vec<SignatureScheme> {
+    let all = [
+        SignatureScheme::Rsa3072,
+        SignatureScheme::Ecdsa(Curve::P256),
+        SignatureScheme::Ecdsa(Curve::P192),
+    ];
+    let verify = |scheme: &SignatureScheme| {
+        let mut chips = chips.iter().filter_map(|id| chip::chip(*id));
+        chips.all(|chip| chip.verifies(*scheme))
+    };
+    all.into_iter().filter(verify).collect()
+}
+
+/// Reads a key of a scheme that the agent and all chips verify.
+fn existing_key(path: &Path, chips: &[ChipId]) -> Result<SecureBootKey, CreationError> {
     let key = SecureBootKey::load(path)?;
-    match key.public_key().scheme() {
-        SignatureScheme::Rsa3072 => Ok(key),
-        SignatureScheme::Ecdsa(_) => Err(KeyError::WrongKind {
+    let (found, schemes) = (key.public_key().scheme(), common_schemes(chips));
+    match schemes.contains(&found) {
+        true => Ok(key),
+        false => Err(CreationError::Scheme {
             path: path.into(),
-            expected: "an RSA-3072 private key, the only scheme that espseal's agent verifies",
+            found,
+            chips: names(chips.iter()),
+            expected: names(schemes.iter()),
         }),
     }
 }
@@ -182,13 +204,14 @@ fn fill(folder: &Path, new: &NewProject, time: u64) -> Result<(), CreationError>
     let digest = match &new.secure_boot {
         SecureBootSource::None => None,
         SecureBootSource::NewKey => {
-            let key = SecureBootKey::create(
-                &folder.join("keys/secure-boot.pem"),
-                SignatureScheme::Rsa3072,
-            )?;
-            Some(key.digest())
+            let scheme = common_schemes(&new.chips).first().copied();
+            let scheme = scheme.ok_or_else(|| CreationError::NoCommonScheme {
+                chips: names(new.chips.iter()),
+            })?;
+            let path = folder.join("keys/secure-boot.pem");
+            Some(SecureBootKey::create(&path, scheme)?.digest())
         }
-        SecureBootSource::ExistingKey(path) => Some(existing_key(path)?.digest()),
+        SecureBootSource::ExistingKey(path) => Some(existing_key(path, &new.chips)?.digest()),
     };
     for id in &new.chips {
         public(&table_name(*id), PARTITIONS.as_bytes())?;
@@ -369,6 +392,30 @@ pub enum CreationError {
     /// The user interrupted.
     #[error("interrupted; nothing was left behind")]
     Interrupted,
+    /// The key cannot sign for every chip.
+    #[error(
+        "{} is a key for {found}; the agent on {chips} verifies {expected}: choose a key of such a scheme",
+        path.display()
+    )]
+    Scheme {
+        /// The file.
+        path: PathBuf,
+        /// Its scheme.
+        found: SignatureScheme,
+        /// The chips.
+        chips: String,
+        /// Schemes that would do.
+        expected: String,
+    },
+    /// No secure boot key signs for all of the chips.
+    #[error(
+        "{chips} have no secure boot scheme in common; expected chips that one key signs for: make a \
+         project for each kind"
+    )]
+    NoCommonScheme {
+        /// The chips.
+        chips: String,
+    },
     /// The options do not make a project.
     #[error(transparent)]
     Project(#[from] ProjectError),
@@ -394,7 +441,10 @@ impl CreationError {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Self::NotEmpty { .. } | Self::Value { .. } => Blame::Usage,
+            Self::NotEmpty { .. }
+            | Self::Value { .. }
+            | Self::Scheme { .. }
+            | Self::NoCommonScheme { .. } => Blame::Usage,
             Self::Interrupted => Blame::Interrupted,
             Self::Project(error) => error.blame(),
             Self::Key(error) => error.blame(),

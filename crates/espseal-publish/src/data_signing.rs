@@ -17,12 +17,16 @@ use espseal_format::units::SECTOR_SIZE;
 
 use crate::blame::Blame;
 use crate::keys::KeyError;
-use crate::secure_boot_key::ImageSigner;
+use crate::observer::Observer;
+use crate::secure_boot_key::{Content, ImageSigner};
 
 mod precalculated;
+mod transit;
 mod verification;
 
 pub use precalculated::signature_from_file;
+use transit::Hasher;
+pub use transit::{Transit, TransitError};
 pub use verification::{Place, SignedData, SignedDataError};
 
 /// Whether data is filled up to a sector before it is signed.
@@ -34,53 +38,88 @@ pub enum Padding {
     None,
 }
 
-/// Data with the signature blocks that it has so far.
+/// What the data ends in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Itself, whatever it looks like: a signature sector is signed as data.
+    Data,
+    /// Perhaps a signature sector, whose signatures are kept.
+    Signatures,
+}
+
+/// Data that is to be signed: its digests, with the signature blocks that it has so far.
 #[derive(Debug)]
 pub struct DataToSign {
-    content: Vec<u8>,
     digests: ImageDigests,
+    length: u64,
     padding: usize,
     blocks: Vec<[u8; BLOCK_LEN]>,
 }
 
 impl DataToSign {
-    /// Takes data that has no signature.
+    /// Takes data in memory that has no signature and is not padded any more.
     #[must_use]
-    pub fn unsigned(mut data: Vec<u8>, padding: Padding) -> Self {
-        let length = data.len();
-        if padding == Padding::ToSector {
-            data.resize(length.next_multiple_of(SECTOR_SIZE), 0xFF);
-        }
+    pub fn unsigned(content: &[u8]) -> Self {
         Self {
-            digests: ImageDigests::of(&data),
-            padding: data.len().saturating_sub(length),
-            content: data,
+            digests: ImageDigests::of(content),
+            length: content.len() as u64,
+            padding: 0,
             blocks: Vec::new(),
         }
     }
 
-    /// Takes data that ends in a signature sector, and keeps the valid blocks up to the first that
-    /// is not. Without any, the data counts as unsigned.
+    /// Takes data in memory and the signature sector behind it; keeps the valid blocks up to the first
+    /// that is not.
     ///
     /// Neither the digests nor the signatures of these blocks are checked: see
     /// [`SignedData::parse`].
     #[must_use]
-    pub fn signed(mut data: Vec<u8>, padding: Padding) -> Self {
-        let is_aligned = data.len().is_multiple_of(SECTOR_SIZE);
-        let blocks = match data.last_chunk::<SECTOR_SIZE>() {
-            Some(sector) if is_aligned => leading_blocks(sector),
+    pub fn signed(content: &[u8], sector: &[u8; SECTOR_SIZE]) -> Self {
+        Self {
+            blocks: leading_blocks(sector),
+            ..Self::unsigned(content)
+        }
+    }
+
+    /// Copies data to the file that it is signed in, with its padding and without its signature
+    /// sector; the caller adds [`DataToSign::sector`].
+    ///
+    /// A sector at the end whose first block is not valid counts as data, as does one that does not
+    /// stand on a sector's start.
+    ///
+    /// # Errors
+    /// [`TransitError`].
+    pub fn copy(
+        transit: &mut Transit<'_, impl Observer>,
+        ending: Ending,
+        padding: Padding,
+    ) -> Result<Self, TransitError> {
+        let mut hasher = Hasher::default();
+        let mut tail = transit.copy_but_last(SECTOR_SIZE, |piece| hasher.update(piece))?;
+        let is_aligned = hasher.length().is_multiple_of(SECTOR_SIZE as u64);
+        let blocks = match (ending, tail.first_chunk::<SECTOR_SIZE>()) {
+            (Ending::Signatures, Some(sector)) if is_aligned => leading_blocks(sector),
             _ => Vec::new(),
         };
+        let mut added = 0;
         if blocks.is_empty() {
-            return Self::unsigned(data, padding);
+            let length = tail.len();
+            if padding == Padding::ToSector {
+                // Where in its sector the tail begins.
+                let start = hasher.length() % SECTOR_SIZE as u64;
+                let end = length.saturating_add(usize::try_from(start).unwrap_or_default());
+                added = end.next_multiple_of(SECTOR_SIZE).saturating_sub(end);
+                tail.resize(length.saturating_add(added), 0xFF);
+            }
+            hasher.update(&tail);
+            transit.output.put(&tail)?;
         }
-        data.truncate(data.len().saturating_sub(SECTOR_SIZE));
-        Self {
-            digests: ImageDigests::of(&data),
-            padding: 0,
-            content: data,
+        Ok(Self {
+            length: hasher.length(),
+            digests: hasher.finish(),
+            padding: added,
             blocks,
-        }
+        })
     }
 
     /// Number of signatures so far.
@@ -91,8 +130,8 @@ impl DataToSign {
 
     /// Number of bytes that are signed.
     #[must_use]
-    pub fn signed_len(&self) -> usize {
-        self.content.len()
+    pub const fn signed_len(&self) -> u64 {
+        self.length
     }
 
     /// Number of bytes that were added as padding.
@@ -101,13 +140,19 @@ impl DataToSign {
         self.padding
     }
 
-    /// Adds a signature by each key.
+    /// Adds a signature by each key over the data, which `content` is.
     ///
     /// # Errors
     /// [`DataError`]; then no signature was added.
-    pub fn sign(&mut self, keys: &[&dyn ImageSigner]) -> Result<(), DataError> {
+    pub fn sign(
+        &mut self,
+        keys: &[&dyn ImageSigner],
+        content: &mut dyn Content,
+    ) -> Result<(), DataError> {
         self.check_room(keys.len())?;
-        let blocks = keys.iter().map(|key| key.sign_block(&self.digests));
+        let blocks = keys
+            .iter()
+            .map(|key| key.sign_block_over(&self.digests, content));
         let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
         self.blocks.extend(blocks);
         Ok(())
@@ -118,8 +163,8 @@ impl DataToSign {
     /// # Errors
     /// [`DataError`]; then no signature was added.
     pub fn add(&mut self, signatures: &[(PublicKey, Vec<u8>)]) -> Result<(), DataError> {
-        if self.padding > 0 || !self.content.len().is_multiple_of(SECTOR_SIZE) {
-            let found = self.content.len().saturating_sub(self.padding);
+        if self.padding > 0 || !self.length.is_multiple_of(SECTOR_SIZE as u64) {
+            let found = self.length.saturating_sub(self.padding as u64);
             return Err(DataError::NotAligned { found });
         }
         self.check_room(signatures.len())?;
@@ -135,14 +180,11 @@ impl DataToSign {
         Ok(())
     }
 
-    /// Returns the signed file.
+    /// Returns the signature sector, which stands behind the data.
     #[must_use]
-    pub fn encode(self) -> Vec<u8> {
+    pub fn sector(&self) -> [u8; SECTOR_SIZE] {
         let block = |index| SignatureBlock::parse(self.blocks.get(index)?).ok();
-        let sector = SignatureSector::encode([block(0), block(1), block(2)]);
-        let mut file = self.content;
-        file.extend_from_slice(&sector);
-        file
+        SignatureSector::encode([block(0), block(1), block(2)])
     }
 
     fn check_room(&self, added: usize) -> Result<(), DataError> {
@@ -194,7 +236,7 @@ pub enum DataError {
     )]
     NotAligned {
         /// Length of the data.
-        found: usize,
+        found: u64,
     },
     /// Signatures and public keys do not pair up.
     #[error("{signatures} signatures and {keys} public keys; expected one public key for each")]

@@ -11,6 +11,10 @@ use crate::blame::Blame;
 use crate::keys::KeyError;
 use crate::secure_boot_key::ImageSigner;
 
+mod usc;
+
+pub use usc::{UscError, apply_usc};
+
 /// Signs a certificate.
 ///
 /// # Errors

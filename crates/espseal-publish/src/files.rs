@@ -1,7 +1,8 @@
 //! Files that are there whole or not at all.
 //!
 //! Every write goes to a temporary file in the same folder, is flushed to the disk and then gets
-//! its name, so that a power cut, a full disk or Ctrl-C leaves the old file or the new one.
+//! its name, so that a power cut, a full disk or Ctrl-C leaves the old file or the new one. What is no
+//! file (a device, a pipe) is written into, and a link is followed to the file that it names.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write};
@@ -9,8 +10,18 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+mod draft;
+mod input;
+
+pub use draft::Draft;
+pub use input::Input;
+#[cfg(test)]
+pub(crate) use input::tests::Trickle;
+
 /// First characters of a temporary file's name; such files are garbage once nobody holds the lock.
 pub const TEMPORARY_PREFIX: &str = ".espseal-tmp-";
+/// Bytes that are in memory at a time while a file passes through.
+const PIECE: usize = 1 << 20;
 /// Permission bits that a private file must not have: everything for group and others.
 #[cfg(unix)]
 const OTHERS: u32 = 0o077;
@@ -101,7 +112,9 @@ pub fn read(path: &Path, expected: &'static str, limit: u64) -> Result<Vec<u8>, 
     if metadata.is_dir() {
         return Err(failed(io::ErrorKind::IsADirectory.into()));
     }
-    let mut bytes = Vec::new();
+    // Room for all of it at once: a vector that grows leaves pieces of a secret behind.
+    let room = metadata.len().min(limit).saturating_add(1);
+    let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or_default());
     file.take(limit.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(failed)?;
@@ -164,11 +177,18 @@ pub fn create(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), FileErr
     }
 }
 
-/// Writes a file, taking the place of the one that had the name.
+/// Writes a file, taking the place of the one that had the name. What is there and is no file, such
+/// as `/dev/null` or a pipe, is written into.
 ///
 /// # Errors
 /// [`FileError::Write`].
 pub fn replace(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), FileError> {
+    if let Some(mut special) = open_special(path)? {
+        return special
+            .write_all(bytes)
+            .map_err(|cause| write_failed(path, cause));
+    }
+    let path = &behind_link(path);
     let temporary = write_temporary(path, bytes, secrecy)?;
     temporary
         .persist(path)
@@ -176,60 +196,26 @@ pub fn replace(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), FileEr
     sync_folder(path)
 }
 
-/// A file that is written piece by piece under another name, and appears whole or not at all.
+/// Opens for writing what is there and is no regular file: a device or a pipe. Giving its name to
+/// another file would remove it.
 ///
-/// It is not flushed to the disk: for what can be made again from its input.
-#[derive(Debug)]
-pub struct Draft {
-    temporary: tempfile::NamedTempFile,
-    path: PathBuf,
-}
-
-impl Draft {
-    /// Starts a file.
-    ///
-    /// # Errors
-    /// [`FileError::Write`].
-    pub fn begin(path: &Path, secrecy: Secrecy) -> Result<Self, FileError> {
-        Ok(Self {
-            temporary: temporary(path, secrecy)?,
-            path: path.into(),
-        })
-    }
-
-    /// Gives the file its name, which must be free.
-    ///
-    /// # Errors
-    /// [`FileError::Exists`] when the name is taken, [`FileError::Write`] otherwise.
-    pub fn create(self) -> Result<(), FileError> {
-        match self.temporary.persist_noclobber(&self.path) {
-            Ok(_) => Ok(()),
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(FileError::Exists { path: self.path })
-            }
-            Err(error) => Err(write_failed(&self.path, error.error)),
+/// # Errors
+/// [`FileError::Write`], also for a folder.
+pub fn open_special(path: &Path) -> Result<Option<File>, FileError> {
+    match path.metadata() {
+        Ok(metadata) if !metadata.is_file() => {
+            let opened = OpenOptions::new().write(true).open(path);
+            opened.map(Some).map_err(|cause| write_failed(path, cause))
         }
-    }
-
-    /// Gives the file its name, in the place of the one that had it.
-    ///
-    /// # Errors
-    /// [`FileError::Write`].
-    pub fn replace(self) -> Result<(), FileError> {
-        match self.temporary.persist(&self.path) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(write_failed(&self.path, error.error)),
-        }
+        _ => Ok(None),
     }
 }
 
-impl Write for Draft {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.temporary.as_file_mut().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.temporary.as_file_mut().flush()
+/// The file that a link names, or the path itself.
+fn behind_link(path: &Path) -> PathBuf {
+    match path.is_symlink() {
+        true => path.canonicalize().unwrap_or_else(|_| path.into()),
+        false => path.into(),
     }
 }
 
@@ -380,6 +366,44 @@ mod tests {
         replace(&path, b"three", Secrecy::Public).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"three");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipe_is_written_into_and_a_link_leads_to_its_file() {
+        use std::os::unix::fs::{FileTypeExt as _, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let is_pipe = || fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo();
+        let read = || {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || fs::read(pipe).unwrap())
+        };
+        let reader = read();
+        replace(&pipe, b"whole", Secrecy::Public).unwrap();
+        assert_eq!(reader.join().unwrap(), b"whole");
+        assert!(is_pipe());
+        let reader = read();
+        let mut draft = Draft::begin(&pipe, Secrecy::Private).unwrap();
+        draft.write_all(b"in pieces").unwrap();
+        draft.replace().unwrap();
+        assert_eq!(reader.join().unwrap(), b"in pieces");
+        assert!(is_pipe());
+
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, b"old").unwrap();
+        symlink(&file, &link).unwrap();
+        replace(&link, b"new", Secrecy::Public).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        let mut draft = Draft::begin(&link, Secrecy::Public).unwrap();
+        draft.write_all(b"newer").unwrap();
+        draft.replace().unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"newer");
+        assert!(link.is_symlink());
+        let into_folder = replace(folder.path(), b"no", Secrecy::Public);
+        assert!(matches!(into_folder, Err(FileError::Write { .. })));
     }
 
     #[test]

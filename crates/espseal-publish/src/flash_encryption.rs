@@ -4,15 +4,14 @@
 //! written from there, so memory does not grow with the file. Each 16-byte block depends on its own
 //! address only, so the parts need nothing from each other.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
 use espseal_crypto::flash_encryption::{BLOCK_LEN, FlashCipher, Misaligned};
 use espseal_format::units::FlashOffset;
 
 use crate::blame::Blame;
-use crate::files::FileError;
+use crate::files::{FileError, Input};
 use crate::observer::{Observer, Stage};
 
 /// Bytes that are in memory at a time.
@@ -102,66 +101,6 @@ pub struct Done {
     pub padded: usize,
 }
 
-/// A file to read from start to end.
-pub struct Input {
-    path: PathBuf,
-    reader: Box<dyn Read>,
-    length: Option<u64>,
-}
-
-impl std::fmt::Debug for Input {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Input({})", self.path.display())
-    }
-}
-
-impl Input {
-    /// Opens a file; `-` is standard input.
-    ///
-    /// # Errors
-    /// [`FileError::Read`].
-    pub fn open(path: &Path) -> Result<Self, FileError> {
-        let failed = |cause| FileError::Read {
-            path: path.into(),
-            cause,
-        };
-        if path == Path::new("-") {
-            return Ok(Self {
-                path: "standard input".into(),
-                reader: Box::new(io::stdin()),
-                length: None,
-            });
-        }
-        let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_dir() {
-            return Err(failed(io::ErrorKind::IsADirectory.into()));
-        }
-        Ok(Self {
-            path: path.into(),
-            reader: Box::new(file),
-            length: metadata.is_file().then_some(metadata.len()),
-        })
-    }
-
-    /// Fills the buffer; returns how much there was, less only at the end.
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, FileError> {
-        let mut filled = 0;
-        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.reader.read(rest) {
-                Ok(0) => break,
-                Ok(read) => filled = filled.saturating_add(read),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(cause) => {
-                    let path = self.path.clone();
-                    return Err(FileError::Read { path, cause });
-                }
-            }
-        }
-        Ok(filled)
-    }
-}
-
 impl Job<'_> {
     /// Reads all of the input and writes all of the output, which is called `output_path` in
     /// errors. What fails leaves the output half written: let it be a
@@ -176,16 +115,16 @@ impl Job<'_> {
         output_path: &Path,
         observer: &dyn Observer,
     ) -> Result<Done, FlashDataError> {
-        self.check(input.length.unwrap_or_default())?;
+        self.check(input.length().unwrap_or_default())?;
         let stage = match self.direction {
             Direction::Encrypt => Stage::Encrypting,
             Direction::Decrypt => Stage::Decrypting,
         };
         observer.begin(
             stage,
-            input.length.map_or(0, |length| length.div_ceil(STEP)),
+            input.length().map_or(0, |length| length.div_ceil(STEP)),
         );
-        let length = input.length.unwrap_or(BUFFER as u64).max(STEP);
+        let length = input.length().unwrap_or(BUFFER as u64).max(STEP);
         let size = usize::try_from(length).map_or(BUFFER, |length| length.min(BUFFER));
         let mut buffer = vec![0; size.next_multiple_of(BLOCK_LEN)];
         let mut done = Done { read: 0, padded: 0 };

@@ -7,7 +7,7 @@ use espseal_format::app_desc::{self, AppDescError, AppDescriptor};
 use espseal_format::chip::ChipId;
 use espseal_format::image::{ImageError, ImageLayout, MappingError, PaddingError, app_padding};
 use espseal_format::read::PastEnd;
-use espseal_format::signature_block::{ImageDigests, SignatureSector};
+use espseal_format::signature_block::{ImageDigests, SignatureScheme, SignatureSector};
 use espseal_format::units::{Digest, SECTOR_SIZE, SecurityVersion};
 
 use crate::blame::Blame;
@@ -23,6 +23,7 @@ pub struct CheckedImage {
     bytes: Vec<u8>,
     descriptor: AppDescriptor,
     chip: ChipId,
+    scheme: SignatureScheme,
     keys: Vec<Digest>,
 }
 
@@ -43,6 +44,12 @@ impl CheckedImage {
     #[must_use]
     pub fn chip(&self) -> ChipId {
         self.chip
+    }
+
+    /// How it is signed.
+    #[must_use]
+    pub fn scheme(&self) -> SignatureScheme {
+        self.scheme
     }
 
     /// Digests of the keys that signed it.
@@ -90,7 +97,7 @@ pub fn check_image(
             expected: fleet.chip.id,
         });
     }
-    let keys = check_signature(&path, &bytes, &layout, fleet)?;
+    let (scheme, keys) = check_signature(&path, &bytes, &layout, fleet)?;
     let descriptor = read_descriptor(&path, &bytes)?;
     let page_size = fleet.chip.mapping.page_size_of(Some(&descriptor));
     app_padding(&layout, page_size).map_err(|cause| ImageRefused::Padding {
@@ -132,6 +139,7 @@ pub fn check_image(
         bytes,
         descriptor,
         chip,
+        scheme,
         keys,
     })
 }
@@ -141,7 +149,7 @@ fn check_signature(
     bytes: &[u8],
     layout: &ImageLayout,
     fleet: &Fleet,
-) -> Result<Vec<Digest>, ImageRefused> {
+) -> Result<(SignatureScheme, Vec<Digest>), ImageRefused> {
     let signed = layout.signed_len as usize;
     let expected = signed.saturating_add(SECTOR_SIZE);
     if bytes.len() <= signed {
@@ -156,15 +164,32 @@ fn check_signature(
     let image = ImageDigests::of(content);
     let sector = SignatureSector::parse(sector);
     let mut keys = Vec::new();
+    let mut schemes = Vec::new();
     for (place, block) in sector.blocks() {
+        schemes.extend(block.scheme());
         let key = verify_block(&block, &image).map_err(|_| ImageRefused::Signature {
             path: path(),
             place,
         })?;
         keys.push(key);
     }
-    if keys.is_empty() {
+    let Some(scheme) = schemes.first().copied() else {
         return Err(ImageRefused::Unsigned { path: path() });
+    };
+    let wished = fleet.wished_scheme();
+    let fits = |scheme: &SignatureScheme| {
+        fleet.chip.verifies(*scheme) && wished.is_none_or(|wished| wished == *scheme)
+    };
+    if let Some(found) = schemes.iter().find(|scheme| !fits(scheme)) {
+        return Err(ImageRefused::Scheme {
+            path: path(),
+            chip: fleet.chip.id,
+            found: *found,
+            expected: match wished {
+                Some(wished) => wished.to_string(),
+                None => names(fleet.chip.signature_schemes().iter()),
+            },
+        });
     }
     let burnt = &fleet.secure_boot_digests;
     if fleet.has_secure_boot() && !keys.iter().any(|key| burnt.contains(key)) {
@@ -175,7 +200,7 @@ fn check_signature(
             expected: names(burnt.iter()),
         });
     }
-    Ok(keys)
+    Ok((scheme, keys))
 }
 
 fn read_descriptor(
@@ -272,6 +297,21 @@ pub enum ImageRefused {
         path: PathBuf,
         /// Number of the block.
         place: usize,
+    },
+    /// The ROM does not verify such signatures, or this fleet's eFuses ask for others.
+    #[error(
+        "{} is signed with {found}; the {chip} fleet verifies {expected}: sign with such a key",
+        path.display()
+    )]
+    Scheme {
+        /// The file.
+        path: PathBuf,
+        /// Chip of the fleet.
+        chip: ChipId,
+        /// Scheme of a signature.
+        found: SignatureScheme,
+        /// Schemes that would do.
+        expected: String,
     },
     /// No device would boot it.
     #[error(

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use espseal_format::app_desc::{self, AppDescriptor};
-use espseal_format::chip::{self, Chip, ChipId, SecureBootScheme};
+use espseal_format::chip::{self, Chip, ChipId};
 use espseal_format::image::{
     ImageError, ImageLayout, PaddingError, app_padding, pad_to_sector, secure_pad_v2,
 };
@@ -85,8 +85,9 @@ pub fn sign_image(
         })?;
         app_padding(&padded, page_size).map_err(failed)?;
     }
-    let data = DataToSign::unsigned(bytes, Padding::None);
-    add_signatures(path, data, chip, keys, length.saturating_sub(end))
+    let data = DataToSign::unsigned(&bytes);
+    let padding = length.saturating_sub(end);
+    add_signatures(path, (bytes, data), chip, keys, padding)
 }
 
 /// Adds signatures to a signed image: the way from one key to the next.
@@ -118,11 +119,12 @@ pub fn append_signatures(
             key,
         });
     }
-    let data = DataToSign::signed(image.to_vec(), Padding::ToSector);
+    let (content, sector) = image.split_last_chunk().ok_or_else(unsound)?;
+    let data = DataToSign::signed(content, sector);
     if data.signatures() == 0 || data.signatures() != present.len() {
         return Err(unsound());
     }
-    let mut image = add_signatures(path, data, chip, keys, 0)?;
+    let mut image = add_signatures(path, (content.to_vec(), data), chip, keys, 0)?;
     present.append(&mut image.keys);
     image.keys = present;
     Ok(image)
@@ -144,22 +146,14 @@ fn parse(path: &Path, image: &[u8]) -> Result<(ImageLayout, &'static Chip), Sign
 
 fn add_signatures(
     path: &Path,
-    mut data: DataToSign,
+    (mut bytes, mut data): (Vec<u8>, DataToSign),
     chip: &Chip,
     keys: &[&dyn ImageSigner],
     padding: usize,
 ) -> Result<SignedImage, SignError> {
     for key in keys {
         let scheme = key.public_key().scheme();
-        let has = |wanted| chip.secure_boot.iter().any(|boot| boot.scheme == wanted);
-        let is_supported = match scheme {
-            SignatureScheme::Rsa3072 => has(SecureBootScheme::V2Rsa),
-            SignatureScheme::Ecdsa(curve) => {
-                has(SecureBootScheme::V2Ecdsa)
-                    && chip.curves.iter().any(|supported| supported.curve == curve)
-            }
-        };
-        if !is_supported {
+        if !chip.verifies(scheme) {
             return Err(SignError::Scheme {
                 path: path.into(),
                 chip: chip.id,
@@ -176,9 +170,10 @@ fn add_signatures(
             limit: chip.signature_blocks,
         });
     }
-    data.sign(keys)?;
+    data.sign(keys, &mut bytes.as_slice())?;
+    bytes.extend_from_slice(&data.sector());
     Ok(SignedImage {
-        bytes: data.encode(),
+        bytes,
         chip: chip.id,
         keys: keys.iter().map(|key| key.public_key().digest()).collect(),
         padding,
@@ -199,7 +194,8 @@ pub enum SignError {
     },
     /// The chip has no table.
     #[error(
-        "{} is built for {found}; expected a chip this espseal has a table for: esp32, esp32c3",
+        "{} is built for {found}; expected a chip this espseal has a table for: an ESP32, S2, S3, \
+         C2, C3, C5, C6, C61, H2 or P4",
         path.display()
     )]
     UnknownChip {

@@ -1,17 +1,19 @@
 //! Keys in an HSM, reached through PKCS#11: they sign images and metadata, and never leave it.
 //!
-//! The hash is taken outside, the private operation is the token's. By what the token offers:
+//! The hash is taken outside where the token lets us, the private operation is the token's. By what the
+//! token offers:
 //!
 //! | key | mechanism | input |
 //! |---|---|---|
 //! | RSA-3072 | `CKM_RSA_PKCS_PSS`, SHA-256, MGF1-SHA256, salt of 32 | digest |
 //! | RSA-3072 | `CKM_RSA_X_509`, when there is no PSS | EMSA-PSS encoded here |
+//! | RSA-3072 | `CKM_SHA256_RSA_PKCS_PSS`, when there is nothing else | all of the data |
 //! | ECDSA | `CKM_ECDSA` | digest: SHA-384 for P-384, else SHA-256 |
 //!
 //! Every signature is verified with the public key before it is used: [`ImageSigner::sign_block`],
 //! [`crate::metadata_signing`].
 //!
-//! Source: PKCS#11 v2.40 mechanisms (OASIS) sections 2.1.10, 2.1.8 and 2.3.6; RFC 8017 section 9.1.
+//! Source: PKCS#11 v2.40 mechanisms (OASIS) sections 2.1.10, 2.1.8, 2.1.12 and 2.3.6; RFC 8017 section 9.1.
 
 mod config;
 mod error;
@@ -29,7 +31,7 @@ use espseal_format::units::{Digest, PublicKeyBytes};
 use zeroize::Zeroizing;
 
 use crate::keys::{KeyError, RoleSigner};
-use crate::secure_boot_key::ImageSigner;
+use crate::secure_boot_key::{Content, ImageSigner};
 
 pub use config::{HsmConfig, Pin};
 pub use error::HsmError;
@@ -45,6 +47,8 @@ enum Method {
     Pss,
     /// `CKM_RSA_X_509` over an encoded message.
     RawRsa,
+    /// `CKM_SHA256_RSA_PKCS_PSS`, which hashes by itself.
+    HashAndPss,
     /// `CKM_ECDSA`.
     Ecdsa(Curve),
 }
@@ -56,6 +60,9 @@ impl Method {
         match scheme {
             SignatureScheme::Rsa3072 if has(MechanismType::RSA_PKCS_PSS) => Some(Self::Pss),
             SignatureScheme::Rsa3072 if has(MechanismType::RSA_X_509) => Some(Self::RawRsa),
+            SignatureScheme::Rsa3072 if has(MechanismType::SHA256_RSA_PKCS_PSS) => {
+                Some(Self::HashAndPss)
+            }
             SignatureScheme::Ecdsa(curve) if has(MechanismType::ECDSA) => Some(Self::Ecdsa(curve)),
             _ => None,
         }
@@ -100,20 +107,13 @@ impl HsmKey {
     fn sign_digests(&self, sha256: &Digest, sha384: &[u8]) -> Result<Vec<u8>, HsmError> {
         let ask = |mechanism: &Mechanism<'_>, input: &[u8]| {
             let signed = self.session.sign(mechanism, self.private, input);
-            signed.map_err(|cause| HsmError::Refused {
-                label: self.label.clone(),
-                cause,
-            })
+            signed.map_err(|cause| self.refused(cause))
         };
         match self.method {
-            Method::Pss => {
-                let parameters = PkcsPssParams {
-                    hash_alg: MechanismType::SHA256,
-                    mgf: PkcsMgfType::MGF1_SHA256,
-                    s_len: 32.into(),
-                };
-                ask(&Mechanism::RsaPkcsPss(parameters), &sha256.0)
-            }
+            Method::Pss => ask(&Mechanism::RsaPkcsPss(pss()), &sha256.0),
+            Method::HashAndPss => Err(HsmError::NeedsContent {
+                label: self.label.clone(),
+            }),
             Method::RawRsa => {
                 let mut salt = [0; SALT_LEN];
                 getrandom::fill(&mut salt).map_err(|_| HsmError::NoSalt)?;
@@ -126,9 +126,49 @@ impl HsmKey {
     }
 }
 
+impl HsmKey {
+    /// Lets the token hash and sign.
+    fn sign_inside(&self, content: &mut dyn Content) -> Result<Vec<u8>, KeyError> {
+        let failed = |cause| KeyError::from(self.refused(cause));
+        let mechanism = Mechanism::Sha256RsaPkcsPss(pss());
+        self.session
+            .sign_init(&mechanism, self.private)
+            .map_err(failed)?;
+        content.each(&mut |piece| self.session.sign_update(piece).map_err(failed))?;
+        self.session.sign_final().map_err(failed)
+    }
+
+    fn refused(&self, cause: cryptoki::error::Error) -> HsmError {
+        HsmError::Refused {
+            label: self.label.clone(),
+            cause,
+        }
+    }
+}
+
+/// RSASSA-PSS as secure boot has it.
+fn pss() -> PkcsPssParams {
+    PkcsPssParams {
+        hash_alg: MechanismType::SHA256,
+        mgf: PkcsMgfType::MGF1_SHA256,
+        s_len: 32.into(),
+    }
+}
+
 impl ImageSigner for HsmKey {
     fn public_key(&self) -> PublicKey {
         self.public.clone()
+    }
+
+    fn sign_content(
+        &self,
+        image: &ImageDigests,
+        content: &mut dyn Content,
+    ) -> Result<Vec<u8>, KeyError> {
+        match self.method {
+            Method::HashAndPss => self.sign_inside(content),
+            _ => self.sign(image),
+        }
     }
 
     fn sign(&self, image: &ImageDigests) -> Result<Vec<u8>, KeyError> {

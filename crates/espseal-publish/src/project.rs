@@ -19,10 +19,11 @@ use std::path::{Path, PathBuf};
 
 use espseal_format::chip::{Chip, ChipId};
 use espseal_format::partition_table::{self, PartitionTable};
+use espseal_format::signature_block::SignatureScheme;
 use espseal_format::units::{ChannelName, Digest, Product};
 
 use crate::blame::Blame;
-use crate::efuse_plan::wish::Wish;
+use crate::efuse_plan::wish::{SecureBootWish, Wish};
 use crate::files::{self, FileError};
 use crate::toml_error::TomlError;
 
@@ -103,6 +104,15 @@ impl Fleet {
             .map(|slot| slot.size)
             .min()
             .unwrap_or(0)
+    }
+
+    /// How their images are to be signed, if the project says it.
+    #[must_use]
+    pub fn wished_scheme(&self) -> Option<SignatureScheme> {
+        match self.security.as_ref()?.secure_boot.as_ref()? {
+            SecureBootWish::V2 { scheme, .. } => Some(*scheme),
+            SecureBootWish::V1 => None,
+        }
     }
 
     /// Whether their ROM verifies signatures.

@@ -15,7 +15,7 @@ use espseal_format::signature_block::{BLOCK_LEN, ImageDigests, RSA_LEN, Signatur
 use espseal_format::units::Digest;
 use zeroize::Zeroizing;
 
-use crate::files::{self, Secrecy};
+use crate::files::{self, Draft, Secrecy};
 use crate::keys::{KeyError, LARGEST_KEY};
 
 mod ecdsa;
@@ -36,15 +36,72 @@ pub trait ImageSigner {
     /// When the key cannot be reached or refuses.
     fn sign(&self, image: &ImageDigests) -> Result<Vec<u8>, KeyError>;
 
+    /// Signs a padded image with the digests given, or, if the key is in an HSM that hashes by itself,
+    /// with its content.
+    ///
+    /// # Errors
+    /// As [`ImageSigner::sign`], and when the content cannot be read again.
+    fn sign_content(&self, image: &ImageDigests, _: &mut dyn Content) -> Result<Vec<u8>, KeyError> {
+        self.sign(image)
+    }
+
     /// Signs a padded image and builds its signature block.
     ///
     /// # Errors
     /// As [`ImageSigner::sign`]; [`KeyError::Signing`] also when the signature does not verify.
     fn sign_block(&self, image: &ImageDigests) -> Result<[u8; BLOCK_LEN], KeyError> {
-        let signature = self.sign(image)?;
-        self.public_key()
-            .build_block(image, &signature)
-            .map_err(|_| KeyError::Signing)
+        block(self.public_key(), image, &self.sign(image)?)
+    }
+
+    /// As [`ImageSigner::sign_block`], for every HSM.
+    ///
+    /// # Errors
+    /// As [`ImageSigner::sign_content`]; [`KeyError::Signing`] also when the signature does not verify.
+    fn sign_block_over(
+        &self,
+        image: &ImageDigests,
+        content: &mut dyn Content,
+    ) -> Result<[u8; BLOCK_LEN], KeyError> {
+        let signature = self.sign_content(image, content)?;
+        block(self.public_key(), image, &signature)
+    }
+}
+
+/// Builds a block, which verifies the signature.
+fn block(
+    key: PublicKey,
+    image: &ImageDigests,
+    signature: &[u8],
+) -> Result<[u8; BLOCK_LEN], KeyError> {
+    key.build_block(image, signature)
+        .map_err(|_| KeyError::Signing)
+}
+
+/// What is signed, as often as it is asked for: an HSM that hashes by itself needs all of it.
+pub trait Content {
+    /// Hands it on from its start, piece by piece.
+    ///
+    /// # Errors
+    /// What `take` fails with; [`KeyError::File`] when the content cannot be read.
+    fn each(&mut self, take: &mut dyn FnMut(&[u8]) -> Result<(), KeyError>)
+    -> Result<(), KeyError>;
+}
+
+impl Content for &[u8] {
+    fn each(
+        &mut self,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), KeyError>,
+    ) -> Result<(), KeyError> {
+        take(self)
+    }
+}
+
+impl Content for Draft {
+    fn each(
+        &mut self,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), KeyError>,
+    ) -> Result<(), KeyError> {
+        self.read_again(take)
     }
 }
 

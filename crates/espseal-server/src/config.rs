@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::clock::Clock;
+
 /// Everything that [`crate::serve::Server::bind`] needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -20,6 +22,8 @@ pub struct Config {
     pub public_host: Option<PublicHost>,
     /// What one client may ask of the server.
     pub limits: Limits,
+    /// The time of day.
+    pub clock: Clock,
 }
 
 /// How clients reach the server.

@@ -5,7 +5,9 @@
 //! and links no code that could sign, unwrap or decrypt: of the workspace it depends on
 //! `espseal-format` alone.
 
+pub mod clock;
 pub mod config;
+pub mod handler;
 pub mod log;
 pub mod serve;
 

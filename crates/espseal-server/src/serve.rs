@@ -44,7 +44,9 @@ impl Server {
     /// [`ServeError`], one variant for each thing that can be wrong with the configuration.
     pub fn bind(config: Config) -> Result<Self, ServeError> {
         let tls = match &config.access {
-            Access::Https { certificate, key } => Some(tls::configuration(certificate, key)?),
+            Access::Https { certificate, key } => {
+                Some(tls::configuration(certificate, key, &config.clock)?)
+            }
             Access::PlainOnLoopback if config.listen.ip().is_loopback() => None,
             Access::PlainOnLoopback => {
                 return Err(ServeError::PlainBeyondLoopback {
@@ -62,9 +64,15 @@ impl Server {
         let address = listener
             .local_addr()
             .map_err(|source| ServeError::listen(config.listen, source))?;
-        let store = Store::open(&config.database)?;
+        let store = Store::open(&config.database, config.clock.clone())?;
         raise_open_files();
-        let site = Site::new(repository, store, config.public_host, config.limits.body);
+        let site = Site::new(
+            repository,
+            store,
+            config.public_host,
+            config.limits.body,
+            config.clock,
+        );
         Ok(Self {
             listener,
             address,

@@ -12,6 +12,7 @@ use hyper::body::Bytes;
 use hyper::{Method, Response, StatusCode};
 
 use crate::answer::{method_not_allowed, not_found, sentence};
+use crate::clock::Clock;
 use crate::config::PublicHost;
 use crate::files::{self, Buffers};
 use crate::idf::{self, IdfPath};
@@ -26,6 +27,7 @@ pub(crate) struct Site {
     pub(crate) store: Store,
     pub(crate) public_host: Option<PublicHost>,
     pub(crate) buffers: Arc<Buffers>,
+    pub(crate) clock: Clock,
     body_time: Duration,
 }
 
@@ -35,12 +37,14 @@ impl Site {
         store: Store,
         public_host: Option<PublicHost>,
         body_time: Duration,
+        clock: Clock,
     ) -> Self {
         Self {
             repository,
             store,
             public_host,
             buffers: Arc::default(),
+            clock,
             body_time,
         }
     }

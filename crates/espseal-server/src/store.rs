@@ -13,13 +13,15 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use espseal_format::report::{Poll, Report};
 use espseal_format::units::DeviceId;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
 use tracing::error;
+
+use crate::clock::Clock;
 
 /// The database and the thread that owns it.
 #[derive(Debug)]
@@ -28,11 +30,12 @@ pub(crate) struct Store {
     jobs: Mutex<Option<SyncSender<Job>>>,
     seen: Arc<Mutex<HashMap<DeviceId, Seen>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    clock: Clock,
 }
 
 impl Store {
     /// Opens the database, or makes it.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
         let connection = prepare(path)?;
         let (jobs, waiting) = sync_channel(WAITING_REPORTS);
         let seen = Arc::default();
@@ -49,6 +52,7 @@ impl Store {
             jobs: Mutex::new(Some(jobs)),
             seen,
             thread: Mutex::new(Some(thread)),
+            clock,
         })
     }
 
@@ -65,7 +69,7 @@ impl Store {
         let job = Job {
             report,
             signed,
-            received: now(),
+            received: self.now(),
             done,
         };
         let sent = match lock(&self.jobs).as_ref() {
@@ -90,8 +94,13 @@ impl Store {
             last: poll.clone(),
         });
         entry.polls = entry.polls.saturating_add(1);
-        entry.at = now();
+        entry.at = self.now();
         entry.last.clone_from(poll);
+    }
+
+    /// Seconds since 1970, as SQLite keeps them.
+    fn now(&self) -> i64 {
+        i64::try_from(self.clock.seconds()).unwrap_or(i64::MAX)
     }
 
     /// Whether the thread still runs.
@@ -356,14 +365,6 @@ fn write_polls(
         }
     }
     batch.commit()
-}
-
-/// Seconds since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -3,6 +3,7 @@
 use espseal_agent::flash::{Flash, FlashFault, FlashFaultKind};
 use espseal_agent::platform::{DIGEST_SLOTS, Platform, Slot};
 use espseal_crypto::flash_encryption::FlashCipher;
+use espseal_format::signature_block::SignatureSector;
 use espseal_format::units::{Digest, FlashOffset, SECTOR_SIZE, SecurityVersion};
 
 use crate::boot::{self, AppSlot, BootReport, BootloaderSettings, HeldPin, Next, RunningApp};
@@ -13,6 +14,9 @@ use crate::power::Power;
 
 /// Resets in a row after which a device counts as restarting for ever.
 const MAX_RESETS: usize = 8;
+/// [`SECTOR_SIZE`] as a length in flash.
+const SECTOR_LEN: u32 = 4096;
+const _: () = assert!(SECTOR_LEN as usize == SECTOR_SIZE);
 
 /// A virtual ESP32.
 #[derive(Debug)]
@@ -44,6 +48,7 @@ pub struct FlashPort<'a>(Bus<'a>);
 #[derive(Debug)]
 pub struct PlatformPort<'a> {
     efuses: &'a Efuses,
+    digests: [Option<Digest>; DIGEST_SLOTS],
     running: RunningApp,
     clock: Option<u64>,
 }
@@ -157,15 +162,42 @@ impl VirtualDevice {
     /// What the running firmware works on; `None` while nothing runs.
     pub fn ports(&mut self) -> Option<Ports<'_>> {
         let running = self.running?;
+        let digests = self.trusted_digests(running);
         let row = self.efuses.model().encryption_row;
         Some(Ports {
             flash: FlashPort(Bus::new(&mut self.flash, self.cipher.as_ref(), row)),
             platform: PlatformPort {
                 efuses: &self.efuses,
+                digests,
                 running,
                 clock: self.clock,
             },
         })
+    }
+
+    /// Digests of the keys that the firmware trusts. Where eFuses hold half of one, the firmware knows
+    /// the whole from the signatures of its own image, whose keys agree with that half.
+    fn trusted_digests(&mut self, running: RunningApp) -> [Option<Digest>; DIGEST_SLOTS] {
+        if !self.efuses.holds_half_digests() {
+            return self.efuses.secure_boot_digests();
+        }
+        let mut digests = [None; DIGEST_SLOTS];
+        let mut sector = [0; SECTOR_SIZE];
+        let signed = running.image_len.checked_next_multiple_of(SECTOR_LEN);
+        let at = signed.and_then(|signed| running.offset.get().checked_add(signed));
+        let at = FlashOffset::new(at.unwrap_or(u32::MAX));
+        if self.bus().read(at, &mut sector).is_ok() {
+            let signatures = SignatureSector::parse(&sector);
+            let keys = signatures
+                .blocks()
+                .filter_map(|(_, block)| block.key_digest());
+            let trusted = keys.filter(|key| self.efuses.trusted_slot(key).is_some());
+            digests
+                .iter_mut()
+                .zip(trusted)
+                .for_each(|(to, key)| *to = Some(key));
+        }
+        digests
     }
 
     /// Bus, eFuses and running app at once, for software that also burns.
@@ -236,7 +268,7 @@ impl Platform for PlatformPort<'_> {
     }
 
     fn secure_boot_digests(&self) -> [Option<Digest>; DIGEST_SLOTS] {
-        self.efuses.secure_boot_digests()
+        self.digests
     }
 
     fn secure_version(&self) -> SecurityVersion {

@@ -291,6 +291,38 @@ impl Efuses {
         }
     }
 
+    /// A burn command that nobody checked: what the silicon does with it.
+    ///
+    /// Protected bits stay as they are, and a coded block gets the OR of both codings: its data reads
+    /// so, and its check values are those of the last burn.
+    pub(crate) fn program_anyway(
+        &mut self,
+        block: usize,
+        mut bits: [u8; BLOCK_SIZE],
+    ) -> Result<(), EfuseError> {
+        let entry = self.block(block).ok_or(EfuseError::NoSuchBlock { block })?;
+        let given = bits;
+        if block == 0 {
+            let fields = self.map().fields.iter().filter(|field| field.block == 0);
+            fields
+                .filter(|field| field.write_protect.is_some_and(|bit| self.is_wr_dis(bit)))
+                .for_each(|field| clear(field, &mut bits));
+        }
+        let locked = entry.write_protect.is_some_and(|bit| self.is_wr_dis(bit));
+        let old = self.silicon(block);
+        let mut new = old;
+        if !locked {
+            new.iter_mut().zip(bits).for_each(|(new, bit)| *new |= bit);
+        }
+        self.power.operate()?;
+        self.load_block(block, new);
+        self.controller.used = true;
+        if entry.coding == Coding::ReedSolomon {
+            self.controller.check_values = reed_solomon::parity(&given);
+        }
+        Ok(())
+    }
+
     /// Whether the coding forbids to add these bits to what is burnt.
     fn burnt_before(
         &self,
@@ -305,8 +337,24 @@ impl Efuses {
         }
     }
 
-    fn is_wr_dis(&self, bit: u8) -> bool {
+    /// Whether this bit of `WR_DIS` is burnt.
+    pub(crate) fn is_wr_dis(&self, bit: u8) -> bool {
         self.map().wr_dis.get(&self.silicon(0)).unwrap_or(0) >> bit & 1 == 1
+    }
+
+    /// Whether a field, or a part of it, is hidden from software.
+    pub(crate) fn is_field_hidden(&self, field: &Field) -> bool {
+        let parts = self
+            .block(usize::from(field.block))
+            .map_or(&[][..], |block| block.read_protect);
+        let bits = BLOCK_SIZE.checked_div(parts.len()).unwrap_or(0) * 8;
+        let end = usize::from(field.bit) + usize::from(field.width);
+        let hidden = |(part, bit): (usize, &u8)| {
+            let start = part * bits;
+            usize::from(field.bit) < start + bits && start < end && self.is_rd_dis(*bit)
+        };
+        field.read_protect.is_some_and(|bit| self.is_rd_dis(bit))
+            || parts.iter().enumerate().any(hidden)
     }
 
     fn is_rd_dis(&self, bit: u8) -> bool {
@@ -314,7 +362,7 @@ impl Efuses {
     }
 
     /// Bytes that can be burnt into a block.
-    fn block_size(&self, block: usize) -> Result<usize, EfuseError> {
+    pub(crate) fn block_size(&self, block: usize) -> Result<usize, EfuseError> {
         let entry = self.block(block).ok_or(EfuseError::NoSuchBlock { block })?;
         let size = usize::from(entry.words) * 4;
         Ok(match entry.coding {

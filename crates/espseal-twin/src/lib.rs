@@ -7,14 +7,18 @@
 //! * [`factory`]: what a factory writes and burns.
 //! * [`boot`]: what boots, and why.
 //! * [`power`], [`nor`], [`efuse`], [`bus`]: the hardware.
+//! * [`any_scheme`]: the agent's check of signatures, for any chip.
+//! * [`espefuse`]: espefuse's command lines on virtual chips.
 //! * [`folder`], [`https`], [`recording`]: the agent's network.
 //! * [`inspect`]: what a dump or an image file holds, for people.
 //! * [`idf`]: the same hardware under unmodified ESP-IDF.
 
+pub mod any_scheme;
 pub mod boot;
 pub mod bus;
 pub mod device;
 pub mod efuse;
+pub mod espefuse;
 pub mod factory;
 pub mod folder;
 pub mod https;

@@ -3,6 +3,7 @@
 mod decrypt;
 mod demo;
 mod device;
+mod efuse;
 mod encrypt;
 pub(crate) mod espsecure;
 mod flash;
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Encrypt(encrypt::Encrypt),
     Decrypt(decrypt::Decrypt),
     Rehearse(Box<rehearse::Rehearse>),
+    #[command(subcommand)]
+    Efuse(efuse::Efuse),
     Serve(serve::Serve),
     Espsecure(espsecure::Espsecure),
     #[command(subcommand)]
@@ -74,6 +77,7 @@ impl Command {
             Self::Encrypt(verb) => verb.run(context),
             Self::Decrypt(verb) => verb.run(context),
             Self::Rehearse(verb) => verb.run(context),
+            Self::Efuse(verb) => verb.run(context),
             Self::Serve(verb) => verb.run(context),
             Self::Espsecure(verb) => verb.run(context),
             Self::Image(verb) => verb.run(),

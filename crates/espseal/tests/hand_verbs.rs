@@ -1,11 +1,14 @@
 //! `image`, `partitions`, `otadata` and `flash` as a user meets them, on real firmware and on dumps
-//! that espsecure has encrypted.
+//! that espsecure has encrypted; `efuse` on virtual chips.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
+
+#[path = "hand_verbs/efuse.rs"]
+mod efuse;
 
 use std::fs;
 use std::io::Write as _;

@@ -164,12 +164,13 @@ pub(crate) fn ghash_short(subkey: Zeroizing<[u8; BLOCK]>, data: &[u8], lengths: 
 }
 
 /// Product in GF(2^128) with GCM's order of bits (SP 800-38D section 6.3, algorithm 1).
-fn multiply(x: u128, mut y: u128) -> u128 {
+fn multiply(mut x: u128, mut y: u128) -> u128 {
     const REDUCTION: u128 = 0xE1 << 120;
     let mask = |bit: u128| 0_u128.wrapping_sub(bit & 1);
     let mut product = 0;
-    for bit in (0..128).rev() {
-        product ^= y & mask(x >> bit);
+    for _ in 0..128 {
+        product ^= y & mask(x >> 127);
+        x <<= 1;
         y = (y >> 1) ^ (REDUCTION & mask(y));
     }
     product

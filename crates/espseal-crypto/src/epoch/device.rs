@@ -2,16 +2,16 @@
 
 use espseal_format::units::{DeviceId, Product, PublicKeyBytes};
 use espseal_format::wrap::ShardEntry;
-use p256::SecretKey;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{EpochKey, OpenFailed, hpke};
 use crate::es256::{self, InvalidPrivateKey};
+use crate::nist_p256::SecretScalar;
 
 /// Private HPKE key of a device; wiped when dropped.
 pub struct DevicePrivateKey {
-    secret: SecretKey,
+    secret: SecretScalar,
     public: PublicKeyBytes,
     id: DeviceId,
 }
@@ -33,9 +33,9 @@ impl DevicePrivateKey {
     /// # Errors
     /// [`InvalidPrivateKey`] when the scalar is not in `[1, n-1]`.
     pub fn from_bytes(scalar: &[u8; 32]) -> Result<Self, InvalidPrivateKey> {
-        SecretKey::from_bytes(scalar.into())
+        SecretScalar::from_be_bytes(scalar)
             .map(Self::new)
-            .map_err(|_| InvalidPrivateKey)
+            .ok_or(InvalidPrivateKey)
     }
 
     /// Draws a key.
@@ -45,7 +45,7 @@ impl DevicePrivateKey {
         Self::from_ikm(&ikm)
     }
 
-    fn new(secret: SecretKey) -> Self {
+    fn new(secret: SecretScalar) -> Self {
         let public = es256::public_key(&secret);
         Self {
             secret,
@@ -69,10 +69,10 @@ impl DevicePrivateKey {
     /// Returns the private scalar, for a key file.
     #[must_use]
     pub fn expose_secret(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.secret.to_bytes().into())
+        Zeroizing::new(self.secret.get().to_be_bytes())
     }
 
-    pub(super) const fn secret(&self) -> &SecretKey {
+    pub(super) const fn secret(&self) -> &SecretScalar {
         &self.secret
     }
 }

@@ -10,7 +10,6 @@
 
 use espseal_format::units::{DeviceId, Product, PublicKeyBytes};
 use espseal_format::wrap::{ShardEntry, epoch_info};
-use p256::{AffinePoint, SecretKey};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -18,6 +17,9 @@ use super::{DevicePrivateKey, EpochKey, InvalidPublicKey, OpenFailed};
 use crate::content::{BodyKeystream, Tag, ghash_short};
 use crate::es256;
 use crate::hmac::hmac;
+use crate::nist_p256::{Point, SecretScalar};
+
+mod encapsulation;
 
 /// A secret of the key schedule.
 type Secret = Zeroizing<[u8; 32]>;
@@ -46,12 +48,11 @@ pub(super) fn seal<R: CryptoRng + ?Sized>(
     epoch: u32,
     rng: &mut R,
 ) -> Result<ShardEntry, InvalidPublicKey> {
-    let recipient = es256::point(device).ok_or(InvalidPublicKey)?;
     let mut ikm = Zeroizing::new([0; 32]);
     rng.fill_bytes(&mut *ikm);
     let ephemeral = derive_key_pair(&ikm);
-    let enc = es256::public_key(&ephemeral);
-    let shared = shared_secret(&ephemeral, recipient, &enc, device);
+    let (enc, x) = encapsulation::encapsulate(&ephemeral, device).ok_or(InvalidPublicKey)?;
+    let shared = shared_secret(&x, &enc, device);
     let id = DeviceId::of(device);
     let aead = key_schedule(&shared, &epoch_info(product, group, epoch, &id));
     let mut entry = ShardEntry {
@@ -80,7 +81,8 @@ pub(super) fn open(
     }
     let enc = PublicKeyBytes(entry.enc);
     let sender = es256::point(&enc).ok_or(OpenFailed)?;
-    let shared = shared_secret(device.secret(), sender, &enc, device.public_key());
+    let x = agree(device.secret(), &sender);
+    let shared = shared_secret(&x, &enc, device.public_key());
     let aead = key_schedule(&shared, &epoch_info(product, group, epoch, &id));
     let (message, tag) = entry.ciphertext.split_at(32);
     let mut key = EpochKey([0; 32]);
@@ -95,32 +97,30 @@ pub(super) fn open(
 /// for one in 2^32.
 ///
 /// The RFC gives up after 256; the counter starts again here, which nobody will see.
-pub(super) fn derive_key_pair(ikm: &[u8; 32]) -> SecretKey {
+pub(super) fn derive_key_pair(ikm: &[u8; 32]) -> SecretScalar {
     let extracted = extract(KEM, NO_SALT, b"dkp_prk", ikm);
     let mut counter = 0_u8;
     loop {
         let candidate = expand(KEM, &extracted, b"candidate", [&[counter], &[]], SECRET_LEN);
-        if let Ok(secret) = SecretKey::from_bytes((&*candidate).into()) {
+        if let Some(secret) = SecretScalar::from_be_bytes(&candidate) {
             return secret;
         }
         counter = counter.wrapping_add(1);
     }
 }
 
-/// Shared secret of `Encap` and `Decap`: Diffie-Hellman, then `ExtractAndExpand`.
+/// Diffie-Hellman: the first coordinate of the product.
 ///
 /// The product of a secret scalar and a point on the curve is never the point at infinity: the
 /// order of P-256 is prime.
-fn shared_secret(
-    secret: &SecretKey,
-    other: AffinePoint,
-    enc: &PublicKeyBytes,
-    recipient: &PublicKeyBytes,
-) -> Secret {
-    let scalar = Zeroizing::new(secret.to_nonzero_scalar());
-    let product = Zeroizing::new(es256::multiple(&other.into(), &scalar).0);
-    let (_, x) = product.split_at(1);
-    let (x, _) = x.split_at(32);
+fn agree(secret: &SecretScalar, other: &Point) -> Secret {
+    let product = Zeroizing::new(other.multiple(secret.get()).coordinates());
+    let [x, _] = *product;
+    Zeroizing::new(x)
+}
+
+/// Shared secret of `Encap` and `Decap`: `ExtractAndExpand` of what Diffie-Hellman gave.
+fn shared_secret(x: &[u8; 32], enc: &PublicKeyBytes, recipient: &PublicKeyBytes) -> Secret {
     let extracted = extract(KEM, NO_SALT, b"eae_prk", x);
     let context = [&enc.0[..], &recipient.0];
     expand(KEM, &extracted, b"shared_secret", context, SECRET_LEN)

@@ -6,18 +6,16 @@
 //! Source: RFC 6979 sections 2.3 and 3.2.
 
 use espseal_format::units::Digest;
-use p256::elliptic_curve::ops::Reduce;
-use p256::{FieldBytes, NonZeroScalar, Scalar, SecretKey};
 use zeroize::Zeroizing;
 
 use crate::hmac::hmac;
+use crate::nist_p256::{Scalar, SecretScalar};
 
 /// Generates candidates until one lies in `[1, n-1]`; the first does but for one in 2^32.
 #[inline(never)]
-pub(super) fn derive(secret: &SecretKey, digest: &Digest) -> Zeroizing<NonZeroScalar> {
-    let private = Zeroizing::new(<[u8; 32]>::from(secret.to_bytes()));
-    let reduced = <Scalar as Reduce<FieldBytes>>::reduce(&digest.0.into());
-    let reduced: [u8; 32] = reduced.to_bytes().into();
+pub(super) fn derive(secret: &SecretScalar, digest: &Digest) -> SecretScalar {
+    let private = Zeroizing::new(secret.get().to_be_bytes());
+    let reduced = Scalar::reduced(&digest.0).to_be_bytes();
     let mut value = Zeroizing::new([1; 32]);
     let mut key = Zeroizing::new([0; 32]);
     for separator in [0, 1] {
@@ -26,8 +24,8 @@ pub(super) fn derive(secret: &SecretKey, digest: &Digest) -> Zeroizing<NonZeroSc
     }
     loop {
         value = hmac(&key, &[&*value]);
-        if let Ok(nonce) = SecretKey::from_bytes((&*value).into()) {
-            return Zeroizing::new(nonce.to_nonzero_scalar());
+        if let Some(nonce) = SecretScalar::from_be_bytes(&value) {
+            return nonce;
         }
         key = hmac(&key, &[&*value, &[0]]);
         value = hmac(&key, &[&*value]);

@@ -11,6 +11,8 @@
 //! AES instructions. Nothing here branches on a secret or looks one up in a table. What is left over
 //! at either end of the data is done by the portable code, which also judges the engines in tests.
 //!
+//! The features that each `target_feature` names are those that `has_aesni` and `has_vaes` ask for.
+//!
 //! Two things need `unsafe`: loads and stores of a whole register from and to an array of its size
 //! (`aesni.rs`, `vaes.rs`), and calls of functions that are compiled for instructions whose presence
 //! [`Engine::is_available`] has asked the processor for (below).
@@ -39,11 +41,13 @@ pub(super) struct Stretch<'d> {
 }
 
 impl Engine {
-    /// Whether this processor has what the engine needs.
+    /// Whether this processor has what the engine needs. `--cfg aes_backend="soft"`, which keeps the
+    /// `aes` crate from the processor's instructions, keeps everything here from them.
     #[must_use]
     pub fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
+            _ if cfg!(aes_backend = "soft") => false,
             Self::AesNi => has_aesni::get(),
             Self::Vaes => has_vaes::get(),
         }
@@ -62,8 +66,14 @@ impl Engine {
 }
 
 /// Runs whole groups on an engine that is available; `scheme` was made from `key`.
+///
+/// # Panics
+/// When it is not, or the key is of another scheme: a mistake in this crate, after which the data must
+/// not pass for encrypted.
 pub(super) fn run(engine: Engine, scheme: &Scheme, key: &FlashKey, stretch: Stretch<'_>) {
-    // SAFETY: a cipher holds an engine only when `is_available` said so.
+    assert!(engine.is_available());
+    // SAFETY: each function needs the instructions of its engine's line in the table above, and the
+    // processor, with the operating system's consent, has just said that it has them.
     unsafe {
         match (engine, scheme, key) {
             (Engine::AesNi, Scheme::Esp32(cipher), _) => aesni::esp32(cipher, stretch),
@@ -72,8 +82,10 @@ pub(super) fn run(engine: Engine, scheme: &Scheme, key: &FlashKey, stretch: Stre
             (Engine::Vaes, _, FlashKey::Xts128(key)) => vaes::xts_128(key, stretch),
             (Engine::AesNi, _, FlashKey::Xts256(key)) => aesni::xts_256(key, stretch),
             (Engine::Vaes, _, FlashKey::Xts256(key)) => vaes::xts_256(key, stretch),
-            // The cipher holds the derived key.
-            (Engine::Portable, ..) | (_, _, FlashKey::Esp32(_) | FlashKey::Xts128Derived(_)) => {}
+            // A cipher holds the derived key, one that fits its scheme, and takes the portable way itself.
+            (Engine::Portable, ..) | (_, _, FlashKey::Esp32(_) | FlashKey::Xts128Derived(_)) => {
+                assert!(stretch.bytes.is_empty());
+            }
         }
     }
 }

@@ -9,10 +9,10 @@
 use espseal_format::signature_block::{
     EcdsaBlock, EcdsaP192Block, EcdsaP256Block, EcdsaP384Block, EcdsaParts,
 };
-use espseal_format::units::{Digest, Digest384};
+use espseal_format::units::{Digest, Digest384, PublicKeyBytes};
 
 use super::VerifyError;
-use crate::es256::BadSignature;
+use crate::es256::{self, BadSignature};
 
 /// Bytes of the largest SEC1 point: `04 || X || Y` of P-384.
 const LARGEST_POINT: usize = 97;
@@ -180,8 +180,23 @@ macro_rules! arithmetic {
 }
 
 arithmetic!(EcdsaP192Block, p192);
-arithmetic!(EcdsaP256Block, p256);
 arithmetic!(EcdsaP384Block, p384);
+
+/// What signed documents are checked with serves here, too.
+impl Arithmetic for EcdsaP256Block {
+    fn is_point(point: &[u8]) -> bool {
+        point
+            .try_into()
+            .is_ok_and(|point| es256::point(&PublicKeyBytes(point)).is_some())
+    }
+
+    fn verify(point: &[u8], digest: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        let key = PublicKeyBytes(point.try_into().map_err(|_| BadSignature)?);
+        let digest = Digest(digest.try_into().map_err(|_| BadSignature)?);
+        let signature = signature.try_into().map_err(|_| BadSignature)?;
+        es256::verify_prehash(&key, &digest, signature)
+    }
+}
 
 /// Writes a point as `04 || X || Y`.
 fn sec1<'b, const N: usize>(

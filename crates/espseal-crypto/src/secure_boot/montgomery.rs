@@ -7,10 +7,10 @@
 //!
 //! Numbers are 96 words of 32 bits, lowest word first.
 //!
-//! Source: P. Montgomery, Modular Multiplication Without Trial Division (1985); Handbook of Applied
-//! Cryptography, algorithms 14.36 and 14.94.
+//! Source: Handbook of Applied Cryptography, algorithms 14.36 and 14.94.
 
 use super::RSA_LEN;
+use crate::words;
 
 /// Words of a number.
 pub(super) const WORDS: usize = RSA_LEN / 4;
@@ -33,13 +33,9 @@ impl Modulus {
         if low & 1 == 0 || high >> 31 == 0 {
             return None;
         }
-        // Newton: each step doubles the number of correct low bits, from the 3 of n * n = 1 mod 8.
-        let inverse = (0..4).fold(low, |inverse: u32, _| {
-            inverse.wrapping_mul(2_u32.wrapping_sub(low.wrapping_mul(inverse)))
-        });
         Some(Self {
             n,
-            m_prime: inverse.wrapping_neg(),
+            m_prime: words::negated_inverse(low),
         })
     }
 
@@ -80,32 +76,10 @@ impl Modulus {
         let mut sum = [0; WORDS];
         let mut overflow = 0;
         for a in a {
-            overflow = self.accumulate(&mut sum, overflow, *a, b);
+            overflow = words::accumulate((&mut sum, overflow), *a, b, (&self.n, self.m_prime));
         }
         self.reduce(&mut sum, overflow);
         sum
-    }
-
-    /// `(sum + a * b + m * n) / 2^32`, where `m` makes the division exact; `overflow` is the word
-    /// above `sum`, before and after.
-    fn accumulate(&self, sum: &mut Number, overflow: u32, a: u32, b: &Number) -> u32 {
-        let ([lowest, ..], [b_lowest, ..]) = (*sum, *b);
-        let m = lowest
-            .wrapping_add(a.wrapping_mul(b_lowest))
-            .wrapping_mul(self.m_prime);
-        let (mut of_b, mut of_n) = (0, 0);
-        // The word that a step computes goes to the place below: the lowest is zero and falls away.
-        let mut below = &mut 0;
-        for ((word, b), n) in sum.iter_mut().zip(b).zip(&self.n) {
-            let low;
-            (low, of_b) = multiply_add(a, *b, *word, of_b);
-            (*below, of_n) = multiply_add(m, *n, low, of_n);
-            below = word;
-        }
-        let (high, first) = overflow.overflowing_add(of_b);
-        let (high, second) = high.overflowing_add(of_n);
-        *below = high;
-        u32::from(first) | u32::from(second)
     }
 
     /// Subtracts the modulus once if the number, with `overflow` above it, is not below it.
@@ -117,27 +91,8 @@ impl Modulus {
 
     /// `number - n mod 2^3072`.
     fn subtract_from(&self, number: &mut Number) {
-        let mut borrow = false;
-        for (word, n) in number.iter_mut().zip(&self.n) {
-            let (difference, first) = word.overflowing_sub(*n);
-            let second;
-            (*word, second) = difference.overflowing_sub(u32::from(borrow));
-            borrow = first | second;
-        }
+        words::subtract(number, &self.n);
     }
-}
-
-/// `a * b + c + d` as low and high word; the sum cannot overflow 64 bits.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the two words of the sum are what is asked for"
-)]
-const fn multiply_add(a: u32, b: u32, c: u32, d: u32) -> (u32, u32) {
-    let sum = (a as u64)
-        .wrapping_mul(b as u64)
-        .wrapping_add(c as u64)
-        .wrapping_add(d as u64);
-    (sum as u32, (sum >> 32) as u32)
 }
 
 /// Doubles a number and returns the bit that falls out.

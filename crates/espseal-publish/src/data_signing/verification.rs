@@ -6,14 +6,15 @@ use espseal_format::signature_block::{
 };
 use espseal_format::units::{Digest, SECTOR_SIZE};
 
-use super::Padding;
+use super::{Hasher, Padding};
 use crate::blame::Blame;
+use crate::files::{FileError, Input};
 
 /// A file that ends in a signature sector.
 #[derive(Debug)]
 pub struct SignedData {
     places: [Result<Place, BlockError>; 3],
-    signed_len: usize,
+    signed_len: u64,
 }
 
 /// One signature block.
@@ -39,23 +40,54 @@ impl Place {
 }
 
 impl SignedData {
-    /// Looks at the last 4096 bytes of a file.
+    /// Looks at the last 4096 bytes of a file in memory.
     ///
     /// # Errors
     /// [`SignedDataError`] when they are not there, or not a sector of their own.
     pub fn parse(file: &[u8], padding: Padding) -> Result<Self, SignedDataError> {
-        let found = file.len();
-        if padding == Padding::ToSector && !found.is_multiple_of(SECTOR_SIZE) {
-            return Err(SignedDataError::NotAligned { found });
-        }
+        let found = file.len() as u64;
         let (content, sector) = file
             .split_last_chunk::<SECTOR_SIZE>()
             .ok_or(SignedDataError::TooShort { found })?;
-        let digests = ImageDigests::of(content);
+        Self::examine(
+            &ImageDigests::of(content),
+            content.len() as u64,
+            sector,
+            padding,
+        )
+    }
+
+    /// Reads a file and looks at its last 4096 bytes; little of it is in memory at a time.
+    ///
+    /// # Errors
+    /// As [`SignedData::parse`], and [`SignedDataError::File`].
+    pub fn read(mut input: Input, padding: Padding) -> Result<Self, SignedDataError> {
+        let mut hasher = Hasher::default();
+        let tail = input.read_but_last(SECTOR_SIZE, |piece| {
+            hasher.update(piece);
+            Ok::<_, FileError>(())
+        })?;
+        let sector = tail.first_chunk().ok_or(SignedDataError::TooShort {
+            found: tail.len() as u64,
+        })?;
+        let length = hasher.length();
+        Self::examine(&hasher.finish(), length, sector, padding)
+    }
+
+    fn examine(
+        digests: &ImageDigests,
+        signed_len: u64,
+        sector: &[u8; SECTOR_SIZE],
+        padding: Padding,
+    ) -> Result<Self, SignedDataError> {
+        if padding == Padding::ToSector && !signed_len.is_multiple_of(SECTOR_SIZE as u64) {
+            let found = signed_len.saturating_add(SECTOR_SIZE as u64);
+            return Err(SignedDataError::NotAligned { found });
+        }
         let sector = SignatureSector::parse(sector);
         Ok(Self {
-            places: (*sector.places()).map(|place| examine(place?, &digests)),
-            signed_len: content.len(),
+            places: (*sector.places()).map(|place| examine(place?, digests)),
+            signed_len,
         })
     }
 
@@ -92,7 +124,7 @@ impl SignedData {
 
     /// Number of bytes that are signed.
     #[must_use]
-    pub const fn signed_len(&self) -> usize {
+    pub const fn signed_len(&self) -> u64 {
         self.signed_len
     }
 
@@ -134,7 +166,7 @@ fn examine(block: SignatureBlock<'_>, digests: &ImageDigests) -> Result<Place, B
 }
 
 /// Why a file does not verify.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignedDataError {
     /// The signature sector would not start on a sector.
@@ -143,13 +175,13 @@ pub enum SignedDataError {
     )]
     NotAligned {
         /// Length of the file.
-        found: usize,
+        found: u64,
     },
     /// There is no room for a signature sector.
     #[error("{found} bytes; expected at least the {SECTOR_SIZE} of a signature sector")]
     TooShort {
         /// Length of the file.
-        found: usize,
+        found: u64,
     },
     /// A block was made for other data.
     #[error("signature block {number} is for other data: the file was changed after signing")]
@@ -163,12 +195,18 @@ pub enum SignedDataError {
         /// Digest of the key.
         key: Digest,
     },
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl SignedDataError {
     /// Who has to act.
     #[must_use]
     pub const fn blame(&self) -> Blame {
-        Blame::Refused
+        match self {
+            Self::File(_) => Blame::Io,
+            _ => Blame::Refused,
+        }
     }
 }

@@ -175,9 +175,24 @@ impl fmt::Display for Reason {
 }
 
 impl PlannedStep {
-    /// What becomes impossible: what it is about, and a sentence.
+    /// What becomes impossible: what it is about, and a sentence; each sentence once.
     #[must_use]
     pub fn consequences(&self, chip: &Chip) -> Vec<(String, &'static str)> {
+        let mut all: Vec<(String, &'static str)> = Vec::new();
+        for (about, ends) in self.each_consequence(chip) {
+            match all.iter_mut().find(|(_, known)| *known == ends) {
+                Some((names, _)) if *names != about => {
+                    names.push_str(", ");
+                    names.push_str(&about);
+                }
+                Some(_) => {}
+                None => all.push((about, ends)),
+            }
+        }
+        all
+    }
+
+    fn each_consequence(&self, chip: &Chip) -> Vec<(String, &'static str)> {
         let counter = chip.efuse.flash_crypt_cnt.name;
         let field = |name: &'static str, value: u64| {
             let enables = chip.efuse.secure_boot_enable.iter();
@@ -201,16 +216,10 @@ impl PlannedStep {
                 let blocks = keys.first().map_or("", |key| key.block);
                 vec![(blocks.into(), Step::SharedKeys.consequence(chip))]
             }
-            Burn::Keys(keys) => {
-                let mut all: Vec<(String, &'static str)> = Vec::new();
-                for key in keys {
-                    let about = key.key.to_string();
-                    if all.iter().all(|(known, _)| *known != about) {
-                        all.push((about, key_consequence(key.key, chip)));
-                    }
-                }
-                all
-            }
+            Burn::Keys(keys) => keys
+                .iter()
+                .map(|key| (key.key.to_string(), key_consequence(key.key, chip)))
+                .collect(),
             Burn::Fields(fields) => fields
                 .iter()
                 .map(|(name, value)| {

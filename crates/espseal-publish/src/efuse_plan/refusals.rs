@@ -330,7 +330,7 @@ pub enum Refusal {
         purpose: KeyPurpose,
     },
     /// The chip has no such block.
-    #[error("there is no BLOCK_KEY{number} on this chip")]
+    #[error("there is no BLOCK_KEY{number} on this chip: name one that it has, or none")]
     NoSuchBlock {
         /// The number asked for.
         number: u8,
@@ -407,3 +407,6 @@ pub(super) const fn jtag_name(jtag: Jtag) -> &'static str {
         Jtag::Off => "shut",
     }
 }
+
+#[cfg(test)]
+mod tests;

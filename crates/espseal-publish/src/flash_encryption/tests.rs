@@ -1,6 +1,7 @@
 use espseal_crypto::flash_encryption::{FlashCryptConfig, FlashKey};
 
 use super::*;
+use crate::files::Trickle;
 use crate::observer::Unwatched;
 
 fn ciphers() -> [FlashCipher; 3] {
@@ -19,28 +20,8 @@ fn data(length: usize) -> Vec<u8> {
         .collect()
 }
 
-/// A reader that gives little at a time, and now and then nothing but an interruption.
-struct Trickle(Vec<u8>, usize);
-
-impl Read for Trickle {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.1 += 1;
-        if self.1.is_multiple_of(7) {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        let length = buffer.len().min(self.0.len()).min(70_001);
-        buffer[..length].copy_from_slice(&self.0[..length]);
-        self.0.drain(..length);
-        Ok(length)
-    }
-}
-
 fn input(bytes: Vec<u8>) -> Input {
-    Input {
-        path: "input".into(),
-        reader: Box::new(Trickle(bytes, 0)),
-        length: None,
-    }
+    Input::from_reader("input", Trickle(bytes, 0))
 }
 
 fn job(cipher: &FlashCipher, offset: u32, padding: Padding) -> Job<'_> {

@@ -140,14 +140,23 @@ pub enum HsmError {
     },
     /// The token does not offer the operation.
     #[error(
-        "the token does not sign with `{label}` ({scheme}): expected CKM_RSA_PKCS_PSS or \
-         CKM_RSA_X_509 for RSA, CKM_ECDSA for ECDSA, among its mechanisms"
+        "the token does not sign with `{label}` ({scheme}): expected CKM_RSA_PKCS_PSS, CKM_RSA_X_509 or \
+         CKM_SHA256_RSA_PKCS_PSS for RSA, CKM_ECDSA for ECDSA, among its mechanisms"
     )]
     NoMechanism {
         /// The label.
         label: String,
         /// What it is.
         scheme: SignatureScheme,
+    },
+    /// The token hashes by itself, and there is only a digest.
+    #[error(
+        "the token signs with `{label}` by CKM_SHA256_RSA_PKCS_PSS only, which needs all of the data \
+         and not its digest; sign the file with `espseal sign` or `espseal espsecure sign-data`"
+    )]
+    NeedsContent {
+        /// The label.
+        label: String,
     },
     /// The token refuses to sign.
     #[error("the token did not sign with `{label}` ({cause}); check that the key may sign")]

@@ -124,12 +124,16 @@ fn debug_output_holds_no_pin() {
 }
 
 #[test]
-fn pss_is_preferred_to_raw_rsa_and_nothing_else_will_do() {
+fn hashing_outside_is_preferred_and_other_paddings_will_not_do() {
     let rsa = SignatureScheme::Rsa3072;
     let choose = |offered: &[MechanismType]| Method::choose(rsa, offered);
     let (pss, raw) = (MechanismType::RSA_PKCS_PSS, MechanismType::RSA_X_509);
     assert_eq!(choose(&[raw, pss]), Some(Method::Pss));
     assert_eq!(choose(&[raw]), Some(Method::RawRsa));
+    let inside = MechanismType::SHA256_RSA_PKCS_PSS;
+    assert_eq!(choose(&[inside, raw]), Some(Method::RawRsa));
+    assert_eq!(choose(&[inside, pss]), Some(Method::Pss));
+    assert_eq!(choose(&[inside]), Some(Method::HashAndPss));
     assert_eq!(
         choose(&[MechanismType::RSA_PKCS, MechanismType::ECDSA]),
         None

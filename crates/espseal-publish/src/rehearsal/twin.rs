@@ -8,25 +8,28 @@ use std::fmt::Display;
 
 use espseal_agent::agent::{Agent, BootOutcome, Parts, UpdateOutcome};
 use espseal_agent::config::{Config, Floors, Layout, Policy, Region, SignatureRule};
+use espseal_agent::crypto::SoftwareCrypto;
 use espseal_agent::observer::Silent;
 use espseal_agent::platform::Slot;
 use espseal_agent::workspace::Workspace;
 use espseal_crypto::device_key::SoftwareDeviceKey;
-use espseal_crypto::flash_encryption::FlashKey;
-use espseal_format::chip::{Chip, ChipId};
+use espseal_crypto::flash_encryption::{FlashCryptConfig, FlashKey};
+use espseal_format::chip::Chip;
 use espseal_format::metadata::manifest::{ClassId, VendorId};
 use espseal_format::partition_table::{Entry, PartitionTable, PartitionType, Subtype};
-use espseal_format::signature_block::SignatureScheme;
-use espseal_format::units::{FlashOffset, Position, SECTOR_SIZE};
-use espseal_twin::boot::{AntiRollback, AppSlot, BootloaderSettings, SecureBootSupport};
+use espseal_format::units::{FlashOffset, Position};
+use espseal_twin::any_scheme::AnyScheme;
+use espseal_twin::boot::{
+    AntiRollback, AppSlot, BootloaderSettings, EncryptionMode, SecureBootSupport,
+};
 use espseal_twin::device::{FlashPort, PlatformPort, Ports, VirtualDevice};
 use espseal_twin::efuse::Mac;
-use espseal_twin::factory::{FactoryPlan, Security};
+use espseal_twin::factory::{FactoryPlan, FlashLock, Locking, SecureBootLock, Security};
 use espseal_twin::folder::FolderTransport;
 use espseal_twin::nor::NorFlash;
 use rand_core::Rng as _;
 
-use super::{Exhibit, Rehearsal, RehearsalFailed, Rehearsed, repository};
+use super::{Exhibit, Rehearsal, RehearsalFailed, Rehearsed, images, repository};
 use crate::authority::random;
 use crate::files::{self, FileError};
 use crate::image_signing::{ImageKind, sign_image};
@@ -50,6 +53,19 @@ impl Rehearsal for TwinRehearsal {
         let running = stage.boot(&mut device, &mut log, "starting it from the factory")?;
         log.push(format!("boots from {running} after the factory"));
         match journal(&table) {
+            Some(_) if !AnyScheme::has(exhibit.image.scheme()) && exhibit.agents == 0 => {
+                log.push(format!(
+                    "no agent verifies {}: only booting was rehearsed",
+                    exhibit.image.scheme()
+                ));
+            }
+            Some(_) if !AnyScheme::has(exhibit.image.scheme()) => {
+                let found = exhibit.image.scheme();
+                return Err(stage.failed(
+                    "looking at the signature",
+                    format_args!("the agent verifies RSA-3072, ECDSA P-192 and P-256, not {found}"),
+                ));
+            }
             Some(at) => stage.update(&mut device, &table, at, &mut log)?,
             None if exhibit.agents > 0 => {
                 return Err(stage.failed(
@@ -104,6 +120,18 @@ impl Stage<'_> {
         let bootloader = self.bootloader()?;
         let flash_key = draw_flash_key(fleet.chip)
             .ok_or_else(|| self.failed(step, "the chip has no flash encryption"))?;
+        let scheme = self.exhibit.image.scheme();
+        let locking = Locking {
+            flash_encryption: Some(FlashLock {
+                key: &flash_key,
+                mode: EncryptionMode::Release,
+                config: FlashCryptConfig::DEFAULT,
+            }),
+            secure_boot: Some(SecureBootLock::V2 {
+                scheme,
+                digests: &fleet.secure_boot_digests,
+            }),
+        };
         let made = FactoryPlan {
             chip: fleet.chip.id,
             mac: MAC,
@@ -114,11 +142,7 @@ impl Stage<'_> {
             contents: &[(&first, self.exhibit.image.bytes())],
             security: match fleet.has_secure_boot() {
                 false => Security::Open,
-                true => Security::Release {
-                    flash_key: &flash_key,
-                    digests: &fleet.secure_boot_digests,
-                    hmac_key: None,
-                },
+                true => Security::Locked(&locking),
             },
         }
         .build()
@@ -130,7 +154,7 @@ impl Stage<'_> {
                 _ => AntiRollback::Enabled,
             },
             secure_boot: match fleet.has_secure_boot() {
-                true => SecureBootSupport::V2(SignatureScheme::Rsa3072),
+                true => SecureBootSupport::V2(scheme),
                 false => SecureBootSupport::Absent,
             },
             ..BootloaderSettings::default()
@@ -149,7 +173,7 @@ impl Stage<'_> {
             return files::read(path, "a signed bootloader", 1 << 20)
                 .map_err(|error| self.failed(step, error));
         }
-        let place_holder = place_holder(fleet.chip.id);
+        let place_holder = images::bootloader(fleet.chip);
         if !fleet.has_secure_boot() {
             return Ok(place_holder);
         }
@@ -298,8 +322,15 @@ struct Player<'a> {
 }
 
 /// The agent as the virtual device runs it.
-type TwinAgent<'a> =
-    Agent<'a, FlashPort<'a>, FolderTransport, &'a mut SoftwareDeviceKey, PlatformPort<'a>>;
+type TwinAgent<'a> = Agent<
+    'a,
+    FlashPort<'a>,
+    FolderTransport,
+    &'a mut SoftwareDeviceKey,
+    PlatformPort<'a>,
+    Silent,
+    SoftwareCrypto<AnyScheme>,
+>;
 
 impl Player<'_> {
     fn act<A>(
@@ -320,8 +351,9 @@ impl Player<'_> {
             observer: Silent,
         };
         let mut workspace = Workspace::new();
-        let mut agent = Agent::new(parts, &self.config, &mut workspace)
-            .map_err(|error| failed(format!("{error:?}")))?;
+        let mut agent =
+            Agent::with_crypto(parts, SoftwareCrypto::new(), &self.config, &mut workspace)
+                .map_err(|error| failed(format!("{error:?}")))?;
         act(&mut agent).map_err(failed)
     }
 }
@@ -339,27 +371,4 @@ fn draw_flash_key(chip: &Chip) -> Option<FlashKey> {
     let key = key.get_mut(..kind.length)?;
     random().fill_bytes(key);
     FlashKey::from_file(kind.scheme, key).ok()
-}
-
-/// The smallest image that a ROM accepts as a bootloader: the twin decides, it runs no code.
-fn place_holder(chip: ChipId) -> Vec<u8> {
-    let load_addr: u32 = match chip {
-        ChipId::Esp32 => 0x4007_8000,
-        _ => 0x403C_C000,
-    };
-    let mut image = vec![0xE9, 1, 2, 0x20];
-    image.extend(load_addr.to_le_bytes());
-    image.extend([0xEE, 0, 0, 0]);
-    image.extend(chip.to_u16().to_le_bytes());
-    image.extend([0, 0, 0, 0xFF, 0xFF, 0, 0, 0, 0, 1]);
-    image.extend(load_addr.to_le_bytes());
-    image.extend(16_u32.to_le_bytes());
-    image.extend([0; 16]);
-    image.resize(image.len().next_multiple_of(16), 0);
-    image.resize(image.len().saturating_add(15), 0);
-    image.push(0xEF);
-    let digest = espseal_format::units::Digest::of(&image);
-    image.extend(digest.0);
-    image.resize(image.len().next_multiple_of(SECTOR_SIZE), 0xFF);
-    image
 }

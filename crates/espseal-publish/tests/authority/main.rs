@@ -16,5 +16,6 @@ mod refusals;
 mod rehearsal;
 mod releases;
 mod root;
+mod schemes;
 mod signing;
 mod support;

@@ -59,6 +59,13 @@ impl Bench {
         Self { folder }
     }
 
+    /// The product that is described, in a temporary folder.
+    pub(crate) fn of(new: &NewProject) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        creation::create(&folder.path().join("lamp"), new, TIME, &Unwatched).unwrap();
+        Self { folder }
+    }
+
     pub(crate) fn project(&self) -> PathBuf {
         self.folder.path().join("lamp")
     }

@@ -12,13 +12,18 @@ use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::clock::Clock;
 use crate::files::PIECE;
 
 /// Bytes that one connection keeps inside TLS: a piece of a file, and the head before it.
 pub(crate) const BUFFER_LIMIT: usize = PIECE + 1024;
 
 /// Reads the certificate chain and its key.
-pub(crate) fn configuration(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+pub(crate) fn configuration(
+    certificate: &Path,
+    key: &Path,
+    clock: &Clock,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let unreadable = |path: &Path, error| TlsError::from_pem(path, error);
     let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect)
@@ -40,6 +45,7 @@ pub(crate) fn configuration(certificate: &Path, key: &Path) -> Result<Arc<Server
             source,
         })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.time_provider = Arc::new(clock.clone());
     config.ticketer = Ticketer::new().map_err(TlsError::Provider)?;
     // A client resumes one session at a time.
     config.send_tls13_tickets = 1;

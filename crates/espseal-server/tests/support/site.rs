@@ -30,6 +30,7 @@ use espseal_format::repository::Resource;
 use espseal_format::units::{
     ChannelName, DeviceId, Digest, KeyId, Position, Product, PublicKeyBytes, SecurityVersion,
 };
+use espseal_server::clock::Clock;
 use espseal_server::config::{Access, Config, Limits};
 use espseal_server::serve::{Running, Server};
 pub(crate) use http::{Connection, Response};
@@ -88,6 +89,7 @@ impl Folder {
             database: self.path("reports.db"),
             public_host: None,
             limits: Limits::default(),
+            clock: Clock::default(),
         }
     }
 

@@ -201,6 +201,19 @@ impl Efuses {
             && !self.is_read_protected(block)
     }
 
+    /// The same for the blocks that keys are meant for.
+    pub(crate) fn next_free_block(&self, after: usize, taken: &[usize]) -> Option<usize> {
+        let keys: Vec<_> = taken
+            .iter()
+            .map(|block| KeyToBurn {
+                block: *block,
+                usage: KeyUse::FlashEncryption,
+                key: &[],
+            })
+            .collect();
+        self.next_free(after, &keys).ok()
+    }
+
     /// The next unused key block after this one that no key is meant for, and around.
     fn next_free(&self, after: usize, taken: &[KeyToBurn<'_>]) -> Result<usize, EfuseError> {
         let keys = self.map().keys;

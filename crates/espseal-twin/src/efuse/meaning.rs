@@ -187,12 +187,20 @@ impl Efuses {
     /// The slot that holds this key digest and is not revoked.
     #[must_use]
     pub fn trusted_slot(&self, digest: &Digest) -> Option<usize> {
-        let shared = |role| matches!(role, KeyRole::Shared { .. });
-        let halves = self.map().keys.iter().any(|entry| shared(entry.role));
-        let length = if halves { BLOCK_SIZE / 2 } else { BLOCK_SIZE };
+        let length = match self.holds_half_digests() {
+            true => BLOCK_SIZE / 2,
+            false => BLOCK_SIZE,
+        };
         self.secure_boot_digests().iter().position(|burnt| {
             burnt.is_some_and(|burnt| burnt.0.get(..length) == digest.0.get(..length))
         })
+    }
+
+    /// Whether there is room for the first half of a digest only, as on the ESP32-C2.
+    #[must_use]
+    pub fn holds_half_digests(&self) -> bool {
+        let mut keys = self.map().keys.iter();
+        keys.any(|entry| matches!(entry.role, KeyRole::Shared { .. }))
     }
 
     /// Whether the key of a digest slot is revoked.

@@ -99,7 +99,7 @@ impl Espsecure {
             Command::GenerateFlashEncryptionKey(command) => command.run(),
             Command::GenerateSdcCertificate(command) => command.run(),
             Command::GenerateSigningKey(command) => command.run(),
-            Command::SignData(command) => command.run(),
+            Command::SignData(command) => command.run(context),
             Command::SignatureInfoV2(command) => command.run(),
             Command::VerifySignature(command) => command.run(),
         };

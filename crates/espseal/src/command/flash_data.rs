@@ -1,7 +1,5 @@
 //! What `encrypt`, `decrypt` and espsecure's commands for flash data share.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,8 +7,8 @@ use espseal_crypto::flash_encryption::{FlashCipher, FlashCryptConfig, FlashKey};
 use espseal_format::chip::{ChipId, SchemeId, chip as chip_table};
 use espseal_format::units::FlashOffset;
 use espseal_publish::blame::Blame;
-use espseal_publish::files::{self, Draft, FileError, Secrecy};
-use espseal_publish::flash_encryption::{Direction, Done, Input, Job, Padding};
+use espseal_publish::files::{self, Draft, FileError, Input, Secrecy};
+use espseal_publish::flash_encryption::{Direction, Done, Job, Padding};
 use espseal_publish::observer::Observer;
 use serde_json::json;
 
@@ -130,17 +128,18 @@ pub(super) enum Sink {
     New(Draft),
     /// A file that may be there already.
     Replacement(Draft),
-    /// Standard output, or a device or pipe, which takes what comes at once.
-    Direct(Box<dyn Write>),
+    /// Standard output, which takes what comes at once.
+    StandardOutput,
 }
 
 impl Sink {
-    /// Begins a file that must not exist.
+    /// Begins a file that must not exist; a device or a pipe may.
     pub(super) fn create(path: &Path) -> Result<Self, Failure> {
-        if let Some(direct) = direct(path)? {
-            return Ok(direct);
+        if path == Path::new("-") {
+            return Ok(Self::StandardOutput);
         }
-        if path.symlink_metadata().is_ok() {
+        let is_special = path.metadata().is_ok_and(|metadata| !metadata.is_file());
+        if path.symlink_metadata().is_ok() && !is_special {
             return Err(FileError::Exists { path: path.into() }.into());
         }
         Ok(Self::New(Draft::begin(path, Secrecy::Public)?))
@@ -148,10 +147,10 @@ impl Sink {
 
     /// Begins a file that takes the place of what is there.
     pub(super) fn replace(path: &Path) -> Result<Self, Failure> {
-        match direct(path)? {
-            Some(direct) => Ok(direct),
-            None => Ok(Self::Replacement(Draft::begin(path, Secrecy::Public)?)),
+        if path == Path::new("-") {
+            return Ok(Self::StandardOutput);
         }
+        Ok(Self::Replacement(Draft::begin(path, Secrecy::Public)?))
     }
 
     /// Lets a job fill it.
@@ -167,7 +166,7 @@ impl Sink {
             Self::New(draft) | Self::Replacement(draft) => {
                 job.run(&mut input, draft, output, observer)
             }
-            Self::Direct(writer) => job.run(&mut input, writer, output, observer),
+            Self::StandardOutput => job.run(&mut input, &mut std::io::stdout(), output, observer),
         }?;
         Ok((done, self))
     }
@@ -177,26 +176,8 @@ impl Sink {
         match self {
             Self::New(draft) => draft.create()?,
             Self::Replacement(draft) => draft.replace()?,
-            Self::Direct(_) => {}
+            Self::StandardOutput => {}
         }
         Ok(())
-    }
-}
-
-/// Opens what is not a file: standard output, a device or a pipe.
-fn direct(path: &Path) -> Result<Option<Sink>, FileError> {
-    if path == Path::new("-") {
-        return Ok(Some(Sink::Direct(Box::new(std::io::stdout()))));
-    }
-    match path.metadata() {
-        Ok(metadata) if !metadata.is_file() => {
-            let opened = OpenOptions::new().write(true).open(path);
-            let file = opened.map_err(|cause| FileError::Write {
-                path: path.into(),
-                cause,
-            })?;
-            Ok(Some(Sink::Direct(Box::new(file))))
-        }
-        _ => Ok(None),
     }
 }

@@ -4,6 +4,8 @@ mod describe;
 mod inputs;
 mod product;
 
+pub(super) use inputs::revision;
+
 use std::path::PathBuf;
 
 use clap::Args;

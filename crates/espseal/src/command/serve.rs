@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use espseal_publish::blame::Blame;
+use espseal_server::clock::Clock;
 use espseal_server::config::{Access, Config, Limits, PublicHost};
 use espseal_server::log::{self, LogFormat};
 use espseal_server::serve::{ServeError, Server, StoreError, TlsError};
@@ -81,6 +82,7 @@ impl Serve {
             database: self.database.unwrap_or_else(|| project("reports.db")),
             public_host: self.public_host,
             limits: Limits::default(),
+            clock: Clock::default(),
         };
         let server = Server::bind(config)?;
         let address = server.local_address();

@@ -17,6 +17,7 @@ use espseal_publish::rehearsal::TwinRehearsal;
 use espseal_publish::release::{PublishRequest, Published, RepositoryState};
 use espseal_publish::rollout::RolloutRequest;
 use espseal_publish::secure_boot_key::SecureBootKey;
+use espseal_server::clock::Clock;
 use espseal_server::config::{Access, Config, Limits};
 use espseal_server::serve::{Running, Server};
 
@@ -163,6 +164,7 @@ impl Workshop {
             database,
             public_host: None,
             limits: Limits::default(),
+            clock: Clock::default(),
         };
         Ok(Server::bind(config)?.spawn()?)
     }

@@ -225,7 +225,7 @@ impl Drop for Bench {
 }
 
 /// Runs `espseal espsecure`.
-fn espseal(folder: &Path, arguments: &[String], input: &[u8]) -> Answer {
+pub(crate) fn espseal(folder: &Path, arguments: &[String], input: &[u8]) -> Answer {
     let mut process = Command::new(env!("CARGO_BIN_EXE_espseal"))
         .arg("espsecure")
         .args(arguments)

@@ -360,25 +360,3 @@ fn calls_that_make_no_sense_are_refused_and_write_nothing() {
     ];
     assert!(bench.refused(&odd).ours.file.is_none());
 }
-
-/// An output that is no file is written through, not replaced by one.
-#[cfg(unix)]
-#[test]
-fn devices_stay_devices() {
-    let mut bench = bench();
-    bench.write("data", &data(64, 1));
-    let link = bench.path("device");
-    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
-    let through = [
-        "encrypt-flash-data",
-        "-k",
-        "key32",
-        "-o",
-        "device",
-        "-a",
-        "0",
-        "data",
-    ];
-    bench.accepted(&through);
-    assert!(link.is_symlink());
-}

@@ -131,6 +131,136 @@ fn certificates_differ_in_nothing_but_nonce_and_signature() {
     }
 }
 
+/// Bits of `Unlock` in a certificate.
+fn unlocked(file: &[u8]) -> u8 {
+    file[23]
+}
+
+#[test]
+fn what_is_unlocked_can_be_said_in_json() {
+    let mut bench = Bench::new();
+    let base = [
+        "generate-sdc-certificate",
+        "-k",
+        "ecdsa256.pem",
+        "--mac",
+        "001122334455",
+        "-o",
+        OUT,
+        "--usc",
+        "usc.json",
+    ];
+    let document = |entries: &str| {
+        format!(r#"{{"version":1,"groups":[{{"group":"config_flags","entries":[{entries}]}}]}}"#)
+    };
+    let entry = |key: &str, value: &str| format!(r#"{{"key":"{key}","value":{value}}}"#);
+    let [jtag, reuse, spi] = [
+        "enable_jtag",
+        "enable_download_reuse",
+        "enable_force_spi_boot",
+    ];
+    let (on, off) = (entry(jtag, "true"), entry(jtag, "false"));
+    let group = r#"{"group":"config_flags","entries":"#;
+    let taken = [
+        (r#"{"version":1}"#.into(), 0, 7),
+        (
+            r#" {"version":1.0,"groups":[],"other":[null]} "#.into(),
+            0,
+            7,
+        ),
+        (r#"{"version":true}"#.into(), 0, 7),
+        (r#"{"version":2,"version":1}"#.into(), 0, 7),
+        (
+            r#"{"version":1,"groups":[{},{"group":5},{"group":"x","entries":5}]}"#.into(),
+            0,
+            7,
+        ),
+        (
+            r#"{"version":1,"groups":[{"group":"config_flags"}]}"#.into(),
+            0,
+            7,
+        ),
+        (document(&on), 1, 7),
+        (document(&off), 0, 6),
+        (document(&entry(reuse, "true")), 2, 7),
+        (document(&entry(reuse, "false")), 0, 5),
+        (document(&entry(spi, "true")), 4, 7),
+        (document(&entry(spi, "false")), 0, 3),
+        (document(&format!("{on},{off}")), 0, 6),
+        (document(&format!("{off},{on}")), 1, 7),
+        (
+            format!(r#"{{"version":1,"groups":[{group}[{on}]}},{group}[{off}]}}]}}"#),
+            0,
+            6,
+        ),
+        (
+            format!(
+                r#"{{"version":1,"groups":[{group}[{on}]}},{group}[{}]}}]}}"#,
+                entry(spi, "true")
+            ),
+            5,
+            7,
+        ),
+    ];
+    let flags = [
+        "--enable-jtag",
+        "--enable-download-reuse",
+        "--enable-force-spi-boot",
+    ];
+    for (text, alone, over_flags) in &taken {
+        bench.write("usc.json", text.as_bytes());
+        for (flags, expected) in [(&[][..], alone), (&flags, over_flags)] {
+            let both = bench.accepted(&[&base[..], flags].concat());
+            for side in [&both.theirs, &both.ours] {
+                assert_eq!(unlocked(side.bytes()), *expected, "{text}");
+            }
+        }
+    }
+    let mut refused: Vec<String> = [
+        "",
+        "5",
+        "[]",
+        "{",
+        "{}",
+        "{'version':1}",
+        r#"{"version":1,}"#,
+        r#"{"version":1} x"#,
+        r#"{"version":"1"}"#,
+        r#"{"version":null}"#,
+        r#"{"version":[1]}"#,
+        r#"{"version":1.5}"#,
+        r#"{"version":0}"#,
+        r#"{"version":2}"#,
+        r#"{"version":01}"#,
+        r#"{"version":1,"groups":null}"#,
+        r#"{"version":1,"groups":{}}"#,
+        r#"{"version":1,"groups":"x"}"#,
+        r#"{"version":1,"groups":[null]}"#,
+        r#"{"version":1,"groups":[5]}"#,
+        r#"{"version":1,"groups":[{"group":"config_flags","entries":null}]}"#,
+        r#"{"version":1,"groups":[{"group":"config_flags","entries":{}}]}"#,
+        "\u{feff}{\"version\":1}",
+    ]
+    .map(Into::into)
+    .to_vec();
+    refused.extend(
+        ["1", "0", "null", "\"true\"", "[]", "{}", "1.0"].map(|v| document(&entry(jtag, v))),
+    );
+    refused.extend(["", "enable-jtag", "jtag", "Enable_jtag"].map(|k| document(&entry(k, "true"))));
+    refused.extend(["5", "{}", r#"{"key":"enable_jtag"}"#, r#"{"value":true}"#].map(document));
+    for text in &refused {
+        bench.write("usc.json", text.as_bytes());
+        bench.refused(&base);
+    }
+    bench.refused(&[&base[..8], &["missing.json"]].concat());
+    bench.refused(&[&base[..8], &["-"]].concat());
+    println!(
+        "{} JSON files taken, {} refused",
+        taken.len(),
+        refused.len()
+    );
+}
+
 #[test]
 fn certificates_for_no_device_session_or_key_are_refused() {
     let mut bench = Bench::new();

@@ -37,8 +37,9 @@ for word in sys.argv[2:]:
     open(f'{sys.argv[1]}/{label}.pub', 'wb').write(key.public_key().public_bytes(
         s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo))
 ";
-const SCHEMES: [(&str, &str); 3] = [
+const SCHEMES: [(&str, &str); 4] = [
     ("rsa", "3072"),
+    ("p192", "SECP192R1"),
     ("p256", "SECP256R1"),
     ("p384", "SECP384R1"),
 ];
@@ -156,7 +157,11 @@ impl Token {
 
 /// Signs with each key and lets espsecure and espseal verify; returns how many signatures.
 fn sign_and_verify(token: &Token, espsecure: &mut Session) -> usize {
-    token.write("data", &"what is signed need not be an image ".repeat(150));
+    // More than one piece, for a token that hashes by itself.
+    token.write(
+        "data",
+        &"what is signed need not be an image ".repeat(40_000),
+    );
     for (label, _) in SCHEMES {
         let (config, public) = (token.configure(label), format!("{label}.pub"));
         let words = token.sign(&config, "signed");
@@ -179,7 +184,7 @@ fn sign_and_verify(token: &Token, espsecure: &mut Session) -> usize {
 }
 
 #[test]
-fn rsa_p256_and_p384_in_a_token_sign_what_espsecure_verifies() {
+fn rsa_p192_p256_and_p384_in_a_token_sign_what_espsecure_verifies() {
     let token = Token::new(&SCHEMES);
     let mut espsecure = Session::open("espsecure");
     let mut signed = 0;
@@ -187,6 +192,7 @@ fn rsa_p256_and_p384_in_a_token_sign_what_espsecure_verifies() {
         "ALL",
         "CKM_RSA_PKCS_PSS,CKM_ECDSA",
         "CKM_RSA_X_509,CKM_ECDSA",
+        "CKM_SHA256_RSA_PKCS_PSS,CKM_ECDSA",
     ] {
         token.restrict(mechanisms);
         signed += sign_and_verify(&token, &mut espsecure);
@@ -222,6 +228,15 @@ fn tokens_and_keys_that_do_not_fit_are_refused_and_nothing_is_written() {
         fails("changed.ini", words);
     };
     changed(PIN, "999999", &["refuses the PIN", &token.slot]);
+    let sign = token.sign("changed.ini", "unsigned");
+    let said = token.espseal(&sign.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(!String::from_utf8_lossy(&said.stderr).contains("999999"));
+    let locked = module_with_a_locked_pin(&token);
+    changed(
+        MODULE,
+        &locked,
+        &["locked", &token.slot, "security officer"],
+    );
     changed(MODULE, "/none.so", &["/none.so", "pkcs11_lib"]);
     changed(MODULE, "data", &["data", "PKCS#11 module"]);
     changed(&token.slot, "7", &["slot 7", &token.slot]);
@@ -240,6 +255,89 @@ fn tokens_and_keys_that_do_not_fit_are_refused_and_nothing_is_written() {
         &["espsecure", "sign-data", "-v", "2", "--hsm", "data"],
         &["--hsm-config"],
     );
+}
+
+/// SoftHSM2, but for `C_Login`, which says that the PIN is locked: SoftHSM2 never locks one.
+fn module_with_a_locked_pin(token: &Token) -> String {
+    let library = token.path("locked.so");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-x", "c", "-o"]);
+    compiler.arg(&library).arg("-").arg("-ldl");
+    let mut compiler = compiler
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let source = include_bytes!("locked_pin.c");
+    std::io::Write::write_all(&mut compiler.stdin.take().unwrap(), source).unwrap();
+    assert!(compiler.wait().unwrap().success());
+    library.to_str().unwrap().into()
+}
+
+#[test]
+fn debug_certificates_are_signed_in_a_token() {
+    let token = Token::new(&[("p256", "SECP256R1"), ("rsa", "3072")]);
+    let config = token.configure("p256");
+    let hsm = ["--hsm", "--hsm-config", &config, "--mac", "001122334455"];
+    let certificate = ["espsecure", "generate-sdc-certificate", "-o", "certificate"];
+    token.succeeds(&[&certificate[..], &hsm, &["--pub-key", "p256.pub"]].concat());
+    let in_token = fs::read(token.path("certificate")).unwrap();
+    let key = ["-k", "p256.pem", "--mac", "001122334455"];
+    token.succeeds(&[&certificate[..], &key].concat());
+    let in_file = fs::read(token.path("certificate")).unwrap();
+    // What precedes the CRC, what is unlocked, and the key.
+    for range in [0..12, 16..340] {
+        assert_eq!(in_token[range.clone()], in_file[range]);
+    }
+    let digest = ["espsecure", "digest-sdc-public-key", "-o", "digest"];
+    token.succeeds(&[&digest[..], &hsm[..3]].concat());
+    let in_token = fs::read(token.path("digest")).unwrap();
+    let answer = Session::open("espsecure").call(
+        token.folder.path(),
+        &["digest-sdc-public-key", "-o", "theirs", "-k", "p256.pem"],
+    );
+    assert!(answer.accepted(), "{}", answer.text());
+    assert_eq!(in_token, fs::read(token.path("theirs")).unwrap());
+
+    let wrong = [&certificate[..], &hsm, &["--pub-key", "rsa.pub"]].concat();
+    token.fails(&wrong, &["rsa.pub"]);
+    token.fails(&[&certificate[..], &hsm, &key[..2]].concat(), &["--hsm"]);
+    let config = token.configure("rsa");
+    let rsa = ["--hsm", "--hsm-config", &config, "--mac", "001122334455"];
+    token.fails(&[&certificate[..], &rsa].concat(), &["P-256"]);
+    let nothing = [&certificate[..], &["--mac", "001122334455"]].concat();
+    token.fails(&nothing, &["--keyfile"]);
+}
+
+#[test]
+fn root_keys_in_a_token_sign_the_next_root() {
+    let token = Token::new(&[("other", "SECP256R1")]);
+    token.succeeds(&["init", "lamp"]);
+    for (number, name) in [(1, "root-1"), (2, "root-2")] {
+        let key = token.path(&format!("lamp/keys/{name}.pem"));
+        fs::rename(key, token.path(&format!("{name}.pem"))).unwrap();
+        token.import(name, name, number);
+        token.configure(name);
+    }
+    let renew = |keys: &[&str]| {
+        let keys = keys.iter().flat_map(|key| ["--key", key]);
+        let words: Vec<_> = ["--project", "lamp", "root"]
+            .into_iter()
+            .chain(keys)
+            .collect();
+        token.espseal(&words)
+    };
+    let two_of_them = renew(&["root-1.ini", "root-2.ini"]);
+    let text = String::from_utf8_lossy(&two_of_them.stderr).into_owned();
+    assert!(two_of_them.status.success(), "{text}");
+    assert!(token.path("lamp/roots/2.cose").exists());
+    token.configure("other");
+    for keys in [
+        &["root-1.ini", "other.ini"][..],
+        &["root-1.ini", "root-1.ini"],
+    ] {
+        assert!(!renew(keys).status.success(), "{keys:?}");
+    }
+    assert!(!token.path("lamp/roots/3.cose").exists());
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //!
 //! **XTS.** The hardware's reversal of a whole unit is a reversal within each lane plus masks in the
 //! reverse order: the block in memory at place *i* of a unit is block 7 - *i* of IEEE Std 1619 and
-//! takes the mask `tweak * alpha^(7 - i)`. A lane is multiplied by `alpha^k`, *k* < 8, by shifting it
-//! by *k*; the bits that leave at the top come back multiplied by `0x87`.
+//! takes the mask `tweak * alpha^(7 - i)`. Multiplying by `alpha^k` shifts a lane left by *k*; the bits
+//! that leave at the top come back multiplied by `0x87`.
 //!
 //! **ESP32.** A lane is a row of 32 bytes with a key of its own. The key schedule of AES-256
 //! (FIPS 197, section 5.2) runs in all lanes at once. `SubWord` is the last AES round over a block
@@ -13,13 +13,12 @@
 //! What the hardware calls encryption is AES decryption, whose round keys go through `InvMixColumns`
 //! first; that is the last encryption round and a decryption round, both under zero keys.
 
-/// Expands to the algorithms for one engine, which defines `load`, `store`, `all`, `split_rows` and
-/// `join_rows` beside it.
+/// Expands to the algorithms for one engine, which defines `load`, `store`, `all`, `spread`,
+/// `split_rows` and `join_rows` beside it.
 macro_rules! algorithms {
     (
         features: $features:literal, vector: $vector:ty, lanes: $lanes:literal,
-        zero: $zero:ident, xor: $xor:ident, and: $and:ident, shuffle: $shuffle:ident,
-        swap: $swap:ident, left: $left:ident, right: $right:ident, left_by: $left_by:ident,
+        tweaks: $tweaks:literal, zero: $zero:ident, xor: $xor:ident, shuffle: $shuffle:ident,
         up_by: $up_by:ident, enc: $enc:ident, enc_last: $enc_last:ident, dec: $dec:ident,
         dec_last: $dec_last:ident,
     ) => {
@@ -33,15 +32,15 @@ macro_rules! algorithms {
         const BYTES: usize = $lanes * 16;
         /// Registers of data worked on at once.
         const AT_ONCE: usize = 8;
-        /// Registers in which one XTS unit stands.
-        const IN_UNIT: usize = 8 / $lanes;
-        /// Registers of tweaks, and of ESP32 keys, worked on at once.
+        /// Registers of XTS tweaks worked on at once.
+        const TWEAKS: usize = $tweaks;
+        /// Registers of ESP32 keys worked on at once.
         const SETS: usize = 4;
         /// Flash addresses that the ESP32 keys of one register cover.
         const ROWS: u32 = $lanes * 32;
 
         /// Bytes of which an XTS stretch is a multiple.
-        pub(super) const XTS_GROUP: usize = SETS * AT_ONCE * BYTES;
+        pub(super) const XTS_GROUP: usize = TWEAKS * AT_ONCE * BYTES;
         /// Bytes of which an ESP32 stretch is a multiple.
         pub(super) const ESP32_GROUP: usize = AT_ONCE * BYTES;
 
@@ -59,10 +58,13 @@ macro_rules! algorithms {
             if let ([first, second, third, fourth], []) = key.as_chunks::<16>() {
                 let mut schedules = [[[$zero()]; 15]; 2];
                 let [data, tweak] = &mut schedules;
-                expand_256([[all(first)], [all(second)]], data);
-                expand_256([[all(third)], [all(fourth)]], tweak);
+                let mut keys = [[[all(first)], [all(second)]], [[all(third)], [all(fourth)]]];
+                let [data_key, tweak_key] = &mut keys;
+                expand_256(data_key, data);
+                expand_256(tweak_key, tweak);
                 xts(*data, *tweak, stretch);
                 schedules.zeroize();
+                keys.zeroize();
             }
         }
 
@@ -85,7 +87,7 @@ macro_rules! algorithms {
             let reverse = all(&REVERSE);
             let (groups, _) = bytes.as_chunks_mut::<XTS_GROUP>();
             for group in groups {
-                let mut tweaks = [[0; BYTES]; SETS];
+                let mut tweaks = [[0; BYTES]; TWEAKS];
                 for lane in tweaks.as_flattened_mut().as_chunks_mut().0 {
                     *lane = u128::from(address).to_le_bytes();
                     address = address.wrapping_add(128);
@@ -119,47 +121,6 @@ macro_rules! algorithms {
             tweak.zeroize();
         }
 
-        /// Turns the tweaks of a few units into the masks of their blocks, in the order of memory.
-        #[target_feature(enable = $features)]
-        #[inline]
-        fn spread(tweaks: &[u8; BYTES]) -> [$vector; AT_ONCE] {
-            // Within a register, the last lane is the earliest block.
-            let mut within = [[0; BYTES]; 2];
-            let [left, right] = &mut within;
-            let (left, right) = (left.as_chunks_mut().0, right.as_chunks_mut().0);
-            for ((left, right), power) in left.iter_mut().zip(right).rev().zip(0..) {
-                [*left, *right] = shift_by(power);
-            }
-            let within = within.map(|sides| load(&sides));
-            let across = shift_by($lanes).map(|side| all(&side));
-            let mut masks = [$zero(); AT_ONCE];
-            let (units, _) = masks.as_chunks_mut::<IN_UNIT>();
-            let (tweaks, _) = tweaks.as_chunks::<16>();
-            for (unit, tweak) in units.iter_mut().zip(tweaks) {
-                let mut mask = times_alpha(all(tweak), within);
-                for place in unit.iter_mut().rev() {
-                    *place = mask;
-                    mask = times_alpha(mask, across);
-                }
-            }
-            masks
-        }
-
-        /// Multiplies each lane by a power of alpha, given as `shift_by` gives it.
-        #[target_feature(enable = $features)]
-        #[inline]
-        fn times_alpha(value: $vector, [left, right]: [$vector; 2]) -> $vector {
-            let low_half = all(&u128::from(u64::MAX).to_le_bytes());
-            // The low half gets what leaves at the top, the high half what leaves the low one.
-            let carried = $right($swap::<0x4E>(value), right);
-            let out = $and(carried, low_half);
-            let reduced = $xor(
-                $xor($left_by::<1>(out), $left_by::<2>(out)),
-                $left_by::<7>(out),
-            );
-            $xor($xor($left(value, left), carried), reduced)
-        }
-
         /// Runs the ESP32's scheme over whole groups.
         #[target_feature(enable = $features)]
         pub(super) fn esp32(key: &esp32::Cipher, stretch: Stretch<'_>) {
@@ -178,9 +139,9 @@ macro_rules! algorithms {
             }
             let low = low.map(|half| load(&half));
             let mut schedule = [[$zero(); SETS]; 15];
+            let mut halves = [[$zero(); SETS]; 2];
             let (groups, _) = bytes.as_chunks_mut::<ESP32_GROUP>();
             for group in groups {
-                let mut halves = [[$zero(); SETS]; 2];
                 let [firsts, seconds] = &mut halves;
                 for (first, second) in firsts.iter_mut().zip(seconds) {
                     if address < esp32::LINEAR_END {
@@ -192,7 +153,7 @@ macro_rules! algorithms {
                     }
                     address = address.wrapping_add(ROWS);
                 }
-                expand_256(halves, &mut schedule);
+                expand_256(&mut halves, &mut schedule);
                 let (pairs, _) = group.as_chunks_mut::<{ 2 * BYTES }>();
                 let mut state = [[$zero(); 2]; SETS];
                 for (to, from) in state.iter_mut().zip(pairs.iter()) {
@@ -219,6 +180,7 @@ macro_rules! algorithms {
                 }
             }
             schedule.zeroize();
+            halves.zeroize();
         }
 
         /// Derives the halves of the key of every row, where nothing is known of their difference.
@@ -232,7 +194,9 @@ macro_rules! algorithms {
                 [*left, *right] = key.halves(address).map(u128::to_be_bytes);
                 address = address.wrapping_add(32);
             }
-            halves.map(|half| load(&half))
+            let loaded = halves.each_ref().map(|half| load(half));
+            halves.zeroize();
+            loaded
         }
 
         /// Expands AES-128 keys.
@@ -250,27 +214,27 @@ macro_rules! algorithms {
             schedule
         }
 
-        /// Expands AES-256 keys, given in halves.
+        /// Expands AES-256 keys, given in halves; leaves the last round keys in their place.
         #[target_feature(enable = $features)]
         #[inline]
         fn expand_256<const N: usize>(
-            [mut even, mut odd]: [[$vector; N]; 2],
+            [even, odd]: &mut [[$vector; N]; 2],
             schedule: &mut [[$vector; N]; 15],
         ) {
             let (rotated, repeated) = (all(&ROTATED), all(&REPEATED));
             let (pairs, last) = schedule.as_chunks_mut::<2>();
             for ([first, second], rcon) in pairs.iter_mut().zip(RCON) {
                 let rcon = all(&words(rcon));
-                *first = even;
-                *second = odd;
-                for (even, odd) in even.iter_mut().zip(&mut odd) {
+                *first = *even;
+                *second = *odd;
+                for (even, odd) in even.iter_mut().zip(odd.iter_mut()) {
                     let word = $enc_last($shuffle(*odd, rotated), rcon);
                     *even = $xor(summed(*even), word);
                     let word = $enc_last($shuffle(*even, repeated), $zero());
                     *odd = $xor(summed(*odd), word);
                 }
             }
-            last.iter_mut().for_each(|last| *last = even);
+            last.iter_mut().for_each(|last| *last = *even);
         }
 
         /// Adds to each word of a lane the words before it.
@@ -359,16 +323,4 @@ pub(super) const RCON: [u8; 10] = [1, 2, 4, 8, 16, 32, 64, 128, 27, 54];
 /// A round constant as each word of a lane has it.
 pub(super) const fn words(rcon: u8) -> [u8; 16] {
     [rcon, 0, 0, 0, rcon, 0, 0, 0, rcon, 0, 0, 0, rcon, 0, 0, 0]
-}
-
-/// How far the two halves of a lane shift for `alpha^power`: left, and what comes over from the right.
-pub(super) const fn shift_by(power: u64) -> [[u8; 16]; 2] {
-    let right = 64_u64.saturating_sub(power);
-    [twice(power), twice(right)]
-}
-
-/// A number in both halves of a lane.
-const fn twice(value: u64) -> [u8; 16] {
-    let [a, b, c, d, e, f, g, h] = value.to_le_bytes();
-    [a, b, c, d, e, f, g, h, a, b, c, d, e, f, g, h]
 }

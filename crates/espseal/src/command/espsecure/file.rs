@@ -35,6 +35,11 @@ impl Input {
         Ok(bytes)
     }
 
+    /// Opens it, to be read piece by piece.
+    pub(super) fn open(&self) -> Result<files::Input, Failure> {
+        Ok(files::Input::open(&self.0)?)
+    }
+
     /// Whether it is `-`.
     pub(super) fn is_standard_input(&self) -> bool {
         self.0 == Path::new("-")

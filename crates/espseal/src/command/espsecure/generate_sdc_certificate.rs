@@ -7,10 +7,13 @@ use espseal_format::sdc::{ChipInfo, Unlock};
 use espseal_publish::blame::Blame;
 use espseal_publish::debug_certificate::{self, DeviceError};
 use espseal_publish::files::{self, Secrecy};
-use espseal_publish::secure_boot_key::SecureBootKey;
+use espseal_publish::keys::KeyError;
+use espseal_publish::pkcs11::HsmKey;
+use espseal_publish::secure_boot_key::{ImageSigner, SecureBootKey, read_public_key};
 use serde_json::json;
 
 use super::file::Input;
+use super::hsm::Hsm;
 use crate::answer::Answer;
 use crate::cli::Outcome;
 use crate::failure::Failure;
@@ -20,12 +23,20 @@ use crate::failure::Failure;
 #[command(args_override_self = true)]
 pub(super) struct GenerateSdcCertificate {
     /// ECDSA P-256 private key in PEM.
-    #[arg(long, short, value_name = "PEM")]
-    keyfile: Input,
+    #[arg(
+        long,
+        short,
+        value_name = "PEM",
+        required_unless_present = "hsm",
+        conflicts_with_all = ["hsm", "hsm_config"]
+    )]
+    keyfile: Option<Input>,
+    #[command(flatten)]
+    hsm: Hsm,
     /// Where to write; an existing file is replaced.
     #[arg(long, short, value_name = "FILE", default_value = "sdc_cert.bin")]
     output: PathBuf,
-    /// Not used: the public key is part of the private one.
+    /// Public key of the key in the HSM; not used with --keyfile, which holds it.
     #[arg(long, value_name = "PEM")]
     pub_key: Option<Input>,
     /// Open JTAG.
@@ -37,6 +48,10 @@ pub(super) struct GenerateSdcCertificate {
     /// Boot from SPI flash whatever the strapping pins say.
     #[arg(long)]
     enable_force_spi_boot: bool,
+    /// JSON file that says what to open, over the flags above: a list of `groups`, one of which is the
+    /// `group` "config_flags" with `entries` of `key` (enable_jtag, ...) and `value`.
+    #[arg(long, value_name = "FILE")]
+    usc: Option<Input>,
     /// MAC address of the device, or a file with it (.bin: 6 bytes, .hex: text).
     #[arg(long, required_unless_present = "chip_info")]
     mac: Option<String>,
@@ -53,10 +68,13 @@ pub(super) struct GenerateSdcCertificate {
 
 impl GenerateSdcCertificate {
     pub(super) fn run(self) -> Outcome {
-        self.keyfile.must_differ_from(&self.output)?;
+        let inputs = self.keyfile.iter().chain(&self.pub_key).chain(&self.usc);
+        for input in inputs.chain(&self.chip_info) {
+            input.must_differ_from(&self.output)?;
+        }
+        let unlock = self.unlock()?;
         let chip = self.chip()?;
-        let key = SecureBootKey::from_pem(self.keyfile.path(), &self.keyfile.read()?)?;
-        let certificate = debug_certificate::sign(self.unlock(), &chip, &key)?;
+        let certificate = debug_certificate::sign(unlock, &chip, &*self.key()?)?;
         if let Some(parent) = self
             .output
             .parent()
@@ -68,9 +86,9 @@ impl GenerateSdcCertificate {
         Ok(Answer::new(json!({
             "output": self.output,
             "chip-info": chip.digest.to_string(),
-            "jtag": self.enable_jtag,
-            "download-reuse": self.enable_download_reuse,
-            "force-spi-boot": self.enable_force_spi_boot,
+            "jtag": unlock.has(Unlock::JTAG),
+            "download-reuse": unlock.has(Unlock::DOWNLOAD_REUSE),
+            "force-spi-boot": unlock.has(Unlock::FORCE_SPI_BOOT),
         }))
         .listing(format_args!(
             "certificate for chip info {} written to {}",
@@ -79,15 +97,44 @@ impl GenerateSdcCertificate {
         )))
     }
 
-    fn unlock(&self) -> Unlock {
-        [
+    fn unlock(&self) -> Result<Unlock, Failure> {
+        let unlock = [
             (self.enable_jtag, Unlock::JTAG),
             (self.enable_download_reuse, Unlock::DOWNLOAD_REUSE),
             (self.enable_force_spi_boot, Unlock::FORCE_SPI_BOOT),
         ]
         .into_iter()
         .filter(|(wanted, _)| *wanted)
-        .fold(Unlock::default(), |all, (_, one)| all.and(one))
+        .fold(Unlock::default(), |all, (_, one)| all.and(one));
+        match &self.usc {
+            Some(file) => Ok(debug_certificate::apply_usc(
+                unlock,
+                file.path(),
+                &file.read()?,
+            )?),
+            None => Ok(unlock),
+        }
+    }
+
+    /// Opens the key that signs.
+    fn key(&self) -> Result<Box<dyn ImageSigner>, Failure> {
+        let Some(config) = self.hsm.config()? else {
+            // The arguments' parser asks for one of them.
+            let file = self.keyfile.as_ref().ok_or(KeyError::NotP256)?;
+            return Ok(Box::new(SecureBootKey::from_pem(
+                file.path(),
+                &file.read()?,
+            )?));
+        };
+        let key = HsmKey::open(&config).map_err(KeyError::from)?;
+        if let Some(file) = &self.pub_key {
+            let stated = read_public_key(file.path(), &file.read()?)?;
+            if stated.digest() != key.public_key().digest() {
+                let message = format_args!("{file} is not the public key of the key in the HSM");
+                return Err(Failure::new(Blame::Usage, message));
+            }
+        }
+        Ok(Box::new(key))
     }
 
     fn chip(&self) -> Result<ChipInfo, Failure> {

@@ -11,12 +11,12 @@ use crate::failure::Failure;
 /// A key in an HSM, in the place of a key file.
 #[derive(Debug, Args)]
 pub(super) struct Hsm {
-    /// Version 2: use a key in an HSM, through PKCS#11; key files are passed over.
+    /// Use a key in an HSM, through PKCS#11 (of secure boot, version 2 only).
     #[arg(long)]
     hsm: bool,
     /// Where that key is: INI with a section [hsm_config] and the keys pkcs11_lib, slot, label,
     /// label_pubkey, and credentials (the PIN), credentials_env or credentials_file.
-    #[arg(long, alias = "hsm_config", value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     hsm_config: Option<Input>,
 }
 

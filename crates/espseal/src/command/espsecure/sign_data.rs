@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use espseal_crypto::secure_boot::PublicKey;
-use espseal_publish::app_signature::{self, VerificationKey};
+use espseal_format::sha256::Sha256;
+use espseal_format::units::Digest;
+use espseal_publish::app_signature::VerificationKey;
 use espseal_publish::blame::Blame;
-use espseal_publish::data_signing::{DataError, DataToSign, signature_from_file};
-use espseal_publish::files::{self, Secrecy};
+use espseal_publish::data_signing::{DataError, DataToSign, Ending, Transit, signature_from_file};
+use espseal_publish::files::{Draft, Secrecy};
 use espseal_publish::keys::KeyError;
+use espseal_publish::observer::Observer;
 use espseal_publish::pkcs11::HsmKey;
 use espseal_publish::secure_boot_key::{ImageSigner, SecureBootKey, read_public_key};
 use serde_json::json;
@@ -17,7 +20,7 @@ use super::file::Input;
 use super::hsm::Hsm;
 use super::{Version, padding};
 use crate::answer::Answer;
-use crate::cli::Outcome;
+use crate::cli::{Context, Outcome};
 use crate::failure::Failure;
 
 /// Signs a file for secure boot.
@@ -54,7 +57,7 @@ pub(super) struct SignData {
 }
 
 impl SignData {
-    pub(super) fn run(self) -> Outcome {
+    pub(super) fn run(self, context: &Context) -> Outcome {
         if let Some(output) = &self.output {
             self.datafile.must_differ_from(output)?;
         }
@@ -66,14 +69,22 @@ impl SignData {
             }
             None => self.datafile.path().to_owned(),
         };
-        match self.version {
-            Version::V1 => self.sign_v1(&output),
-            Version::V2 => self.sign_v2(&output),
-        }
+        let mut draft = Draft::begin(&output, Secrecy::Public)?;
+        let transit = Transit {
+            input: self.datafile.open()?,
+            output: &mut draft,
+            observer: context.progress.watch_interrupt(),
+        };
+        let answer = match self.version {
+            Version::V1 => self.sign_v1(transit, &output),
+            Version::V2 => self.sign_v2(transit, &output),
+        }?;
+        draft.replace_flushed()?;
+        Ok(answer)
     }
 
     /// Appends the 68 bytes of version 1.
-    fn sign_v1(&self, output: &Path) -> Outcome {
+    fn sign_v1(&self, mut transit: Transit<'_, impl Observer>, output: &Path) -> Outcome {
         if self.hsm.is_wanted() {
             let message = "secure boot v1 does not sign with an HSM; name a --keyfile";
             return Err(Failure::new(Blame::Usage, message));
@@ -82,45 +93,60 @@ impl SignData {
             let message = "secure boot v1 has room for one signature; name one key";
             return Err(Failure::new(Blame::Usage, message));
         }
-        let data = self.datafile.read()?;
+        let (mut hasher, mut length) = (Sha256::new(), 0_u64);
+        let mut copy = || -> Result<Digest, Failure> {
+            transit.copy_but_last(0, |piece| {
+                hasher.update(piece);
+                length = length.saturating_add(piece.len() as u64);
+            })?;
+            Ok(std::mem::take(&mut hasher).finish())
+        };
         let (first_key, first_signature) = (self.pub_key.first(), self.signature.first());
         let signed = match (self.keyfile.first(), first_key.zip(first_signature)) {
             (_, Some((key, signature))) => {
                 let key = VerificationKey::from_file(key.path(), &key.read()?)?;
-                key.attach(self.datafile.path(), &data, &signature.read()?)?
+                let signature = signature.read()?;
+                key.attach(self.datafile.path(), &copy()?, &signature)?
             }
             (Some(key), None) if first_signature.is_none() => {
                 let key = SecureBootKey::from_pem(key.path(), &key.read()?)?;
-                app_signature::sign(&data, &key)?
+                key.sign_v1(&copy()?)?
             }
             _ => return Err(DataError::NoSignature.into()),
         };
-        files::replace(output, &signed, Secrecy::Public)?;
-        Ok(self.answer(output, data.len(), 1, 0))
+        transit.output.put(&signed.encode())?;
+        Ok(self.answer(output, length, 1, 0))
     }
 
     /// Appends or completes the signature sector of version 2.
-    fn sign_v2(&self, output: &Path) -> Outcome {
-        let bytes = self.datafile.read()?.to_vec();
-        let mut data = match self.append_signatures {
-            true => DataToSign::signed(bytes, padding(self.skip_padding)),
-            false => DataToSign::unsigned(bytes, padding(self.skip_padding)),
+    fn sign_v2(&self, mut transit: Transit<'_, impl Observer>, output: &Path) -> Outcome {
+        let ending = match self.append_signatures {
+            true => Ending::Signatures,
+            false => Ending::Data,
         };
-        if let Some(config) = self.hsm.config()? {
-            data.sign(&[&HsmKey::open(&config).map_err(KeyError::from)?])?;
+        let padding = padding(self.skip_padding);
+        let data = if let Some(config) = self.hsm.config()? {
+            let key = HsmKey::open(&config).map_err(KeyError::from)?;
+            let mut data = DataToSign::copy(&mut transit, ending, padding)?;
+            data.sign(&[&key], transit.output)?;
+            data
         } else if self.signature.is_empty() {
             let keys = self.keyfile.iter().map(|key| -> Result<_, Failure> {
                 Ok(SecureBootKey::from_pem(key.path(), &key.read()?)?)
             });
             let keys = keys.collect::<Result<Vec<_>, _>>()?;
             let signers: Vec<_> = keys.iter().map(|key| key as &dyn ImageSigner).collect();
-            data.sign(&signers)?;
+            let mut data = DataToSign::copy(&mut transit, ending, padding)?;
+            data.sign(&signers, transit.output)?;
+            data
         } else {
-            data.add(&self.signatures_made_elsewhere()?)?;
-        }
-        let (length, padding, signatures) = (data.signed_len(), data.padding(), data.signatures());
-        files::replace(output, &data.encode(), Secrecy::Public)?;
-        Ok(self.answer(output, length, signatures, padding))
+            let signatures = self.signatures_made_elsewhere()?;
+            let mut data = DataToSign::copy(&mut transit, ending, padding)?;
+            data.add(&signatures)?;
+            data
+        };
+        transit.output.put(&data.sector())?;
+        Ok(self.answer(output, data.signed_len(), data.signatures(), data.padding()))
     }
 
     /// Pairs `--pub-key` with `--signature`.
@@ -143,7 +169,7 @@ impl SignData {
             .collect()
     }
 
-    fn answer(&self, output: &Path, length: usize, signatures: usize, padding: usize) -> Answer {
+    fn answer(&self, output: &Path, length: u64, signatures: usize, padding: usize) -> Answer {
         Answer::new(json!({
             "output": output,
             "signed-length": length,

@@ -21,7 +21,7 @@ pub(super) struct SignatureInfoV2 {
 
 impl SignatureInfoV2 {
     pub(super) fn run(self) -> Outcome {
-        let signed = SignedData::parse(&self.datafile.read()?, Padding::ToSector)?;
+        let signed = SignedData::read(self.datafile.open()?, Padding::ToSector)?;
         signed.check_digests()?;
         let blocks: Vec<_> = signed
             .leading_blocks()

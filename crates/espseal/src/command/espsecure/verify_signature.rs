@@ -43,7 +43,7 @@ impl VerifySignature {
             Version::V1 => {
                 let keyfile = self.keyfile()?;
                 let key = VerificationKey::from_file(keyfile.path(), &keyfile.read()?)?;
-                let length = key.verify(self.datafile.path(), &self.datafile.read()?)?;
+                let length = key.verify(self.datafile.path(), self.datafile.open()?)?;
                 Ok(
                     Answer::new(json!({ "verified": true, "signed-length": length }))
                         .listing(format_args!("Signature is valid: {length} bytes.")),
@@ -58,7 +58,7 @@ impl VerifySignature {
                     }
                 };
                 let padding = padding(self.skip_padding);
-                let signed = SignedData::parse(&self.datafile.read()?, padding)?;
+                let signed = SignedData::read(self.datafile.open()?, padding)?;
                 let blocks = signed.verify(&key)?;
                 let family = family(key.scheme());
                 let answer = Answer::new(json!({

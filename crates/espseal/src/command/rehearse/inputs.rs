@@ -347,7 +347,7 @@ fn keys_failed(error: KeysError) -> Failure {
 }
 
 /// Reads a revision such as 3.0.
-pub(super) fn revision(text: &str) -> Result<u16, String> {
+pub(in crate::command) fn revision(text: &str) -> Result<u16, String> {
     let expected = || "expected a revision such as 3.0".to_owned();
     let (major, minor) = text.split_once('.').ok_or_else(expected)?;
     let part = |text: &str| text.parse().ok().filter(|part: &u16| *part < 100);
