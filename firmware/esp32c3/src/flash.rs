@@ -9,7 +9,7 @@
 //! it leaves a sector without meaning when power goes in between. The agent expects no more.
 
 use esp_storage::{FlashStorage, FlashStorageError};
-use espseal_agent::flash::{Flash, FlashFault, FlashFaultKind};
+use espseal_agent::flash::{Flash, FlashFault, FlashFaultKind, HEAD};
 use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 
 /// The flash that the chip boots from.
@@ -56,8 +56,12 @@ impl Flash for EspFlash<'_> {
                 .map_err(EspFlashFault);
         }
         self.erase_sector(at)?;
+        // The head last and alone, as the trait asks of a chip that does not encrypt.
+        let (head, rest) = data.split_at(HEAD);
+        let after = at.get().saturating_add(HEAD as u32);
         self.storage
-            .write_nor(at.get(), data)
+            .write_nor(after, rest)
+            .and_then(|()| self.storage.write_nor(at.get(), head))
             .map_err(EspFlashFault)
     }
 
