@@ -30,7 +30,7 @@ impl Arguments {
     pub(crate) const SHARE: Self = Self {
         cuts: 60,
         jobs: None,
-        show_budgets: true,
+        show_budgets: false,
         json: false,
     };
 }

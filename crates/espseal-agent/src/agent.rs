@@ -9,7 +9,7 @@ use crate::boot::{self, Situation, Verdict};
 use crate::config::{Config, Region};
 use crate::crypto::{Crypto, SoftwareCrypto};
 use crate::device_key::DeviceKey;
-use crate::error::{AgentError, DeviceError, Misuse};
+use crate::error::{AgentError, DeviceError, HardwareError, Misuse};
 use crate::flash::Flash;
 use crate::journal::Journal;
 use crate::medium::Medium;
@@ -195,8 +195,9 @@ where
     /// [`AgentError::Hardware`].
     #[inline(never)]
     pub fn on_boot(&mut self) -> Result<BootOutcome, AgentError> {
-        let mut journal = self.journal()?;
-        let situation = self.situation(&journal)?;
+        let mut place = Journal::place();
+        let journal = self.journal(&mut place)?;
+        let situation = self.situation(journal)?;
         let manifest = journal.record().target.manifest;
         Ok(match boot::judge(&situation) {
             Verdict::Nothing => BootOutcome::Idle,
@@ -207,7 +208,7 @@ where
                 selected: situation.selection.slot(),
             },
             Verdict::Finish => {
-                self.finish_confirmation(&mut journal)?;
+                self.finish_confirmation(journal)?;
                 BootOutcome::Confirmed { manifest }
             }
             Verdict::Retry => {
@@ -216,12 +217,12 @@ where
                 let record = journal.record_mut();
                 record.state = State::Staging;
                 record.attempts = attempts;
-                self.store(&mut journal)?;
+                self.store(journal)?;
                 BootOutcome::Torn { manifest, attempts }
             }
             Verdict::Failed => {
                 self.drop_selected_entry(situation.target)?;
-                let failures = self.count_failure(&mut journal, manifest)?;
+                let failures = self.count_failure(journal, manifest)?;
                 BootOutcome::RolledBack { manifest, failures }
             }
         })
@@ -236,30 +237,30 @@ where
     /// [`AgentError`]; the device keeps running what it runs, whatever the error.
     #[inline(never)]
     pub fn update(&mut self) -> Result<UpdateOutcome, AgentError> {
-        let mut journal = self.journal()?;
+        let mut place = Journal::place();
+        let journal = self.journal(&mut place)?;
         if matches!(
             journal.record().state,
             State::Activating | State::Confirming
         ) {
             return Err(DeviceError::NotConfirmed.into());
         }
-        let offered = match self.advice(&mut journal)? {
+        let offered = match self.advice(journal)? {
             Advice::Install(offered) => offered,
             Advice::Rest(standing) => return Ok(UpdateOutcome::from(standing)),
         };
         let (slot, region) = self.target()?;
         let trust = self.trust();
         trust.ready()?;
-        let demands = self.demands(&journal, region)?;
-        let mut place = Manifest::BLANK;
-        let manifest = self.fetch_manifest(&journal, &offered, demands, &mut place)?;
-        let complete =
-            self.stage_verified(&mut journal, &manifest, &offered, slot, region, trust)?;
-        match self.recheck(&mut journal, &manifest, &offered)? {
+        let demands = self.demands(journal, region)?;
+        let mut blank = Manifest::BLANK;
+        let manifest = self.fetch_manifest(journal, &offered, demands, &mut blank)?;
+        let complete = self.stage_verified(journal, &manifest, &offered, slot, region, trust)?;
+        match self.recheck(journal, &manifest, &offered)? {
             None => {}
             Some(outcome) => return Ok(outcome),
         }
-        self.activate(&mut journal, complete)?;
+        self.activate(journal, complete)?;
         Ok(UpdateOutcome::RestartToBoot { slot })
     }
 
@@ -424,8 +425,11 @@ where
     }
 
     #[inline(never)]
-    pub(crate) fn journal(&mut self) -> Result<Journal, AgentError> {
-        Ok(Journal::load(&mut self.medium, self.config.layout.journal)?)
+    pub(crate) fn journal<'j>(
+        &mut self,
+        place: &'j mut Journal,
+    ) -> Result<&'j mut Journal, HardwareError> {
+        Journal::load(place, &mut self.medium, self.config.layout.journal)
     }
 
     #[inline(never)]

@@ -38,8 +38,9 @@ where
     /// confirmation the bootloader rolls back at the next restart.
     #[inline(never)]
     pub fn confirm(&mut self) -> Result<(), AgentError> {
-        let mut journal = self.journal()?;
-        let situation = self.situation(&journal)?;
+        let mut place = Journal::place();
+        let journal = self.journal(&mut place)?;
+        let situation = self.situation(journal)?;
         let (running, selected) = (situation.running, situation.selection.slot());
         match boot::judge(&situation) {
             Verdict::Await | Verdict::Finish => {}
@@ -57,10 +58,10 @@ where
         }
         if journal.record().state != State::Confirming {
             journal.record_mut().state = State::Confirming;
-            self.store(&mut journal)?;
+            self.store(journal)?;
         }
         self.mark_selected_valid()?;
-        self.finish_confirmation(&mut journal)
+        self.finish_confirmation(journal)
     }
 
     /// Journals what the otadata entry says already. Only here does the confirmed position rise.

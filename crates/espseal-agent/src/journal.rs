@@ -26,26 +26,35 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
+    /// A place for [`load`](Self::load) to read into.
+    pub(crate) fn place() -> Self {
+        Self {
+            base: FlashOffset::new(0),
+            sector: None,
+            record: Record::default(),
+        }
+    }
+
     /// Reads the newest record; a lost journal begins with a blank one, under built-in floors.
+    ///
+    /// In place: a record that is handed up through results stands on the stack once for each.
     #[inline(never)]
-    pub(crate) fn load<F: Flash, O: Observer>(
+    pub(crate) fn load<'j, F: Flash, O: Observer>(
+        place: &'j mut Self,
         medium: &mut Medium<F, O>,
         base: FlashOffset,
-    ) -> Result<Self, HardwareError> {
+    ) -> Result<&'j mut Self, HardwareError> {
         let mut records = [[0; journal::RECORD_LEN]; 2];
         for (sector, bytes) in records.iter_mut().enumerate() {
             medium.read(sector_at(base, sector), bytes)?;
         }
         let [first, second] = &records;
-        let (sector, record) = match journal::newest(first, second) {
+        place.base = base;
+        (place.sector, place.record) = match journal::newest(first, second) {
             Some((sector, record)) => (Some(sector), record),
             None => (None, Record::default()),
         };
-        Ok(Self {
-            base,
-            sector,
-            record,
-        })
+        Ok(place)
     }
 
     pub(crate) const fn record(&self) -> &Record {

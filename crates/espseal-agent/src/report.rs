@@ -33,7 +33,8 @@ where
     /// A server or hardware error; the update itself does not depend on reports.
     #[inline(never)]
     pub fn report(&mut self, event: Event, code: u16) -> Result<(), AgentError> {
-        let mut journal = self.journal()?;
+        let mut place = Journal::place();
+        let journal = self.journal(&mut place)?;
         let record = journal.record_mut();
         // After a lost journal the time floor lifts the counter above what the server has seen.
         let counter = record
@@ -45,7 +46,7 @@ where
             Event::Confirmed => record.confirmed,
             _ => record.target,
         };
-        self.store(&mut journal)?;
+        self.store(journal)?;
         let report = Report {
             product: self.config.product,
             device: self.key.device_id(),

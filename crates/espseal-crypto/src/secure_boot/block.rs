@@ -42,12 +42,26 @@ pub fn verify_block(
 ///
 /// # Errors
 /// [`VerifyError`]: the first check that fails.
+#[inline(never)]
 pub fn verify_rsa(block: &RsaSignatureBlock, image: &Digest) -> Result<Digest, VerifyError> {
     VerifyError::compare(&Digest(block.image_digest), image)?;
-    let n = montgomery::from_le_bytes(&block.n);
-    let key = RsaPublicKey::from_number(n, block.e.get()).map_err(VerifyError::PublicKey)?;
-    let r = key.r();
-    if montgomery::from_le_bytes(&block.r) != r {
+    // By reference: a device's stack has no room for copies of numbers this long.
+    match &RsaPublicKey::from_number(montgomery::from_le_bytes(&block.n), block.e.get()) {
+        Ok(key) => verify_with(key, block, image)?,
+        Err(error) => return Err(VerifyError::PublicKey(*error)),
+    }
+    Ok(block.key_digest())
+}
+
+/// Checks the derived numbers and the signature of a block whose key has the right shape.
+#[inline(never)]
+fn verify_with(
+    key: &RsaPublicKey,
+    block: &RsaSignatureBlock,
+    image: &Digest,
+) -> Result<(), VerifyError> {
+    let mut r = key.r();
+    if !montgomery::is_le_bytes(&r, &block.r) {
         return Err(VerifyError::MontgomeryR);
     }
     if block.m_prime.get() != key.m_prime() {
@@ -57,9 +71,8 @@ pub fn verify_rsa(block: &RsaSignatureBlock, image: &Digest) -> Result<Digest, V
         });
     }
     let signature = montgomery::from_le_bytes(&block.signature);
-    key.verify_number(image, &signature, &r)
-        .map_err(|BadSignature| VerifyError::Signature)?;
-    Ok(block.key_digest())
+    key.verify_number(image, &signature, &mut r)
+        .map_err(|BadSignature| VerifyError::Signature)
 }
 
 /// Builds the signature block of an image from a signature, big-endian.

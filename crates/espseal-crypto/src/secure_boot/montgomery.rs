@@ -65,21 +65,33 @@ impl Modulus {
             self.reduce(&mut power, carry);
         }
         for _ in 0..5 {
-            power = self.product(&power, &power);
+            self.square(&mut power);
         }
         power
     }
 
-    /// Montgomery product `a * b / 2^3072 mod n` of numbers below the modulus (14.36).
+    /// Montgomery product `number * factor / 2^3072 mod n`, in place, of numbers below the modulus
+    /// (14.36): on a device's stack every number counts.
+    pub(super) fn multiply(&self, number: &mut Number, factor: &Number) {
+        self.multiply_by(number, Some(factor));
+    }
+
+    /// As [`multiply`](Self::multiply) by the number itself.
+    pub(super) fn square(&self, number: &mut Number) {
+        self.multiply_by(number, None);
+    }
+
     #[inline(never)]
-    pub(super) fn product(&self, a: &Number, b: &Number) -> Number {
+    fn multiply_by(&self, number: &mut Number, factor: Option<&Number>) {
         let mut sum = [0; WORDS];
         let mut overflow = 0;
-        for a in a {
-            overflow = words::accumulate((&mut sum, overflow), *a, b, (&self.n, self.m_prime));
+        let factor = factor.unwrap_or(number);
+        for word in &*number {
+            let modulus = (&self.n[..], self.m_prime);
+            overflow = words::accumulate((&mut sum, overflow), *word, factor, modulus);
         }
         self.reduce(&mut sum, overflow);
-        sum
+        *number = sum;
     }
 
     /// Subtracts the modulus once if the number, with `overflow` above it, is not below it.
@@ -128,6 +140,15 @@ pub(super) fn from_be_bytes(bytes: &[u8; RSA_LEN]) -> Number {
     number
 }
 
+/// Whether a number is that which the bytes are, lowest byte first.
+pub(super) fn is_le_bytes(number: &Number, bytes: &[u8; RSA_LEN]) -> bool {
+    let words = bytes.as_chunks().0;
+    number
+        .iter()
+        .zip(words)
+        .all(|(word, bytes)| *word == u32::from_le_bytes(*bytes))
+}
+
 /// Writes a number, highest byte first.
 pub(super) fn to_be_bytes(number: &Number) -> [u8; RSA_LEN] {
     let mut bytes = [0; RSA_LEN];
@@ -152,6 +173,12 @@ mod tests {
 
     fn big(number: &Number) -> U3072 {
         U3072::from_be_slice(&to_be_bytes(number))
+    }
+
+    fn product(modulus: &Modulus, a: &Number, b: &Number) -> Number {
+        let mut product = *a;
+        modulus.multiply(&mut product, b);
+        product
     }
 
     /// Random numbers, and those with long runs of ones and zeros, where carries travel far.
@@ -190,7 +217,7 @@ mod tests {
             for a in &below {
                 for b in &below {
                     let [x, y] = [a, b].map(|x| FixedMontyForm::from_montgomery(big(x), &params));
-                    let product = modulus.product(a, b);
+                    let product = product(&modulus, a, b);
                     assert_eq!(big(&product), *(x * y).as_montgomery());
                     compared += 1;
                 }
@@ -209,7 +236,9 @@ mod tests {
         // -1 * -1 = 1, and 2^3072 is 1 modulo 2^3072 - 1.
         let mut one = [0; WORDS];
         one[0] = 1;
-        assert_eq!(modulus.product(&highest, &highest), one);
+        assert_eq!(product(&modulus, &highest, &highest), one);
+        modulus.square(&mut highest);
+        assert_eq!(highest, one);
         assert!(!modulus.exceeds(&n));
     }
 

@@ -76,15 +76,15 @@ impl RsaPublicKey {
         signature: &[u8; RSA_LEN],
     ) -> Result<(), BadSignature> {
         let signature = montgomery::from_be_bytes(signature);
-        self.verify_number(image, &signature, &self.modulus.r_squared())
+        self.verify_number(image, &signature, &mut self.modulus.r_squared())
     }
 
-    /// As [`verify_pss`](Self::verify_pss), with `R` at hand.
+    /// As [`verify_pss`](Self::verify_pss), with `R` at hand, which is used up.
     pub(super) fn verify_number(
         &self,
         image: &Digest,
         signature: &Number,
-        r: &Number,
+        r: &mut Number,
     ) -> Result<(), BadSignature> {
         if !self.modulus.exceeds(signature) {
             return Err(BadSignature);
@@ -102,15 +102,16 @@ impl RsaPublicKey {
     /// Square and multiply from the left. The exponent is odd, so that the last step multiplies:
     /// with the signature itself instead of its Montgomery form, which divides the form out.
     #[inline(never)]
-    fn public_operation(&self, signature: &Number, r: &Number) -> [u8; RSA_LEN] {
-        let base = self.modulus.product(signature, r);
-        let mut power = base;
+    fn public_operation(&self, signature: &Number, r: &mut Number) -> [u8; RSA_LEN] {
+        let base = r;
+        self.modulus.multiply(base, signature);
+        let mut power = *base;
         for bit in (0..self.exponent.ilog2()).rev() {
-            power = self.modulus.product(&power, &power);
+            self.modulus.square(&mut power);
             if bit == 0 {
-                power = self.modulus.product(&power, signature);
+                self.modulus.multiply(&mut power, signature);
             } else if (self.exponent >> bit) & 1 == 1 {
-                power = self.modulus.product(&power, &base);
+                self.modulus.multiply(&mut power, base);
             }
         }
         montgomery::to_be_bytes(&power)
