@@ -67,7 +67,9 @@ fn survives_csv(table: &PartitionTable) {
             && !label.contains(|c: char| c.is_control())
             && entry.kind.to_u8() < 2
     });
-    if plain {
+    // Nor can CSV go back: offsets ascend, as gen_esp32part.py wants them.
+    let ascends = table.entries.iter().map(|entry| entry.offset).is_sorted();
+    if plain && ascends {
         let read = read.unwrap_or_else(|error| panic!("{error}:\n{text}"));
         assert_eq!(read.entries, table.entries, "\n{text}");
     }
@@ -107,7 +109,10 @@ pub(crate) fn otadata(data: &[u8]) {
         let parsed = OtadataEntry::from_bytes(&bytes);
         assert_eq!(parsed.encode(), bytes);
         assert_eq!(OtaState::from_u32(parsed.state.to_u32()), parsed.state);
-        assert_eq!(OtadataEntry::parse(&bytes).is_ok(), parsed.is_valid());
+        let erased = parsed.seq == u32::MAX;
+        let whole = !erased && parsed.has_good_crc();
+        assert_eq!(OtadataEntry::parse(&bytes).is_ok(), whole);
+        assert!(whole || !parsed.is_valid());
         bytes
     };
     let mut entries = [entry(), entry()];
