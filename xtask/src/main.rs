@@ -7,7 +7,9 @@ mod demo;
 mod efuse_plans;
 mod emulate;
 mod firmware;
+mod fuzz;
 mod matrix;
+mod mutants;
 mod nostd;
 mod oracles;
 mod process;
@@ -55,6 +57,12 @@ enum Task {
     Faults(proofs::Extent),
     /// Poll hostile repositories: bent bytes, swapped files, stolen keys, wrong images
     Hostile(proofs::Extent),
+    /// Try every fuzz target for some seconds, from the committed corpus
+    FuzzSmoke(fuzz::Smoke),
+    /// Fuzz every target with libFuzzer, at the lowest priority
+    Fuzz(fuzz::Hours),
+    /// Mutate the verification paths: the tests have to notice
+    Mutants(mutants::Arguments),
     /// Break the code on purpose, one rule at a time: the proofs have to notice
     DeliberateBugs(deliberate_bugs::Arguments),
     /// Measure how much the agent adds to a firmware
@@ -80,6 +88,9 @@ fn main() -> ExitCode {
         Task::Hostile(extent) => proofs::run("hostile", &extent, &[]),
         Task::PowerCut(arguments) => proofs::power_cut(&arguments),
         Task::Size(arguments) => size::run(&arguments),
+        Task::Fuzz(arguments) => fuzz::hours(&arguments),
+        Task::FuzzSmoke(arguments) => fuzz::smoke(&arguments),
+        Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Nostd => nostd::run(),
     };
     match result {

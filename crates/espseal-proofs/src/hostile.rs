@@ -5,10 +5,10 @@
 //! outside the journal may be erased before the commitments have held, nothing bootable may be left
 //! behind, and the honest repository has to succeed afterwards.
 
-mod attacks;
-mod bed;
+pub(crate) mod attacks;
+pub(crate) mod bed;
 mod bytes;
-mod cases;
+pub(crate) mod cases;
 mod images;
 mod stolen;
 mod swaps;

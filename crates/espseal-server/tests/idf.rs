@@ -17,6 +17,7 @@ use espseal_format::metadata::now::Hold;
 use espseal_format::metadata::releases::OfferState;
 use espseal_format::repository::Resource;
 use espseal_format::units::{ChannelName, DeviceId};
+use espseal_server::clock::Clock;
 use support::{CHIP, DEVICE, Folder, Release, noise, seconds};
 
 fn latest() -> String {
@@ -260,6 +261,39 @@ fn expired_documents_offer_nothing() {
     assert_eq!(offered(|all| all.now.expires = past), 404);
     assert_eq!(offered(|all| all.releases.expires = past), 404);
     assert_eq!(offered(|all| all.manifest.expires = past), 404);
+}
+
+#[test]
+fn clock_that_jumps_ahead_withholds_and_offers_again_once_it_is_right() {
+    let folder = Folder::new();
+    Release::new().publish(&folder);
+    let clock = Clock::default();
+    let site = folder.serve_with(|config| config.clock = clock.clone());
+    let status = || site.get(&latest(), &[]).status;
+    assert_eq!(status(), 302);
+    clock.jump(4000);
+    assert_eq!(status(), 404, "everything has expired by this clock");
+    clock.jump(-4000);
+    assert_eq!(status(), 302);
+}
+
+#[test]
+fn clock_that_was_set_back_revives_nothing_that_had_expired_when_now_was_signed() {
+    let status_in_1970 = |change: fn(&mut Release)| {
+        let folder = Folder::new();
+        let mut release = Release::new();
+        change(&mut release);
+        release.publish(&folder);
+        let clock = Clock::default();
+        let site = folder.serve_with(|config| config.clock = clock.clone());
+        clock.jump(i64::MIN);
+        site.get(&latest(), &[]).status
+    };
+    assert_eq!(status_in_1970(|_| {}), 302);
+    let manifest = |all: &mut Release| all.manifest.expires = all.now.time;
+    let releases = |all: &mut Release| all.releases.expires = all.now.time;
+    assert_eq!(status_in_1970(manifest), 404);
+    assert_eq!(status_in_1970(releases), 404);
 }
 
 #[test]

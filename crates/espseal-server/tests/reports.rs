@@ -15,6 +15,7 @@ use espseal_format::cose::Role;
 use espseal_format::report::Poll;
 use espseal_format::repository::Resource;
 use espseal_format::units::{ChannelName, DeviceId, KeyId, Position, Product};
+use espseal_server::clock::Clock;
 use espseal_server::serve::{ServeError, Server, StoreError};
 use support::{Agent, CHIP, Folder, PRODUCT, Release, eventually};
 
@@ -301,6 +302,49 @@ fn poll_brings_now_and_is_kept_for_enrolled_devices_only() {
     );
     assert_eq!(kept, Ok(expected));
     assert_eq!(folder.count("polls"), 1);
+}
+
+#[test]
+fn clock_that_jumps_loses_no_report_no_poll_and_no_connection() {
+    const YEARS: i64 = 20 * 365 * 86_400;
+    let folder = published();
+    let agent = Agent::enroll(&folder, 1);
+    let clock = Clock::default();
+    let site = folder.serve_with(|config| config.clock = clock.clone());
+    // Reports and polls share connections that were opened under another time, and sessions too.
+    let mut open = site.connect();
+    for (counter, jump) in [0, YEARS, -YEARS, -2 * YEARS, i64::MIN, YEARS]
+        .into_iter()
+        .enumerate()
+    {
+        clock.jump(jump);
+        let signed = agent.sign(&agent.report(counter as u64 + 1));
+        assert_eq!(
+            open.exchange("POST", REPORT, &[], &signed).status,
+            204,
+            "{jump}"
+        );
+        assert_eq!(site.post(REPORT, &signed).status, 409, "{jump}: told twice");
+        assert_eq!(
+            site.post("/v1/poll", &poll(agent.device)).status,
+            200,
+            "{jump}"
+        );
+    }
+    assert_eq!(folder.count("reports"), 6);
+    let received = "SELECT count(*) FROM reports WHERE received < 0 OR received IS NULL";
+    let impossible: i64 = folder
+        .database()
+        .query_row(received, [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(impossible, 0);
+    site.running.stop();
+    let query = "SELECT count FROM polls";
+    let polls: i64 = folder
+        .database()
+        .query_row(query, [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(polls, 6);
 }
 
 #[test]

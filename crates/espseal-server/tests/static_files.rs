@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use espseal_format::repository::Resource;
 use espseal_format::units::Digest;
+use espseal_server::clock::Clock;
 use rustls::HandshakeKind;
 use support::{DEVICE, Folder, noise};
 
@@ -362,11 +363,14 @@ fn health_is_told_as_long_as_there_is_a_repository() {
 #[test]
 fn second_connection_resumes_the_session_of_the_first() {
     let (folder, path, _) = body(1000);
-    let site = folder.serve();
+    let clock = Clock::default();
+    let site = folder.serve_with(|config| config.clock = clock.clone());
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
         let client = Arc::new(folder.client_with(&[version]));
         let kinds: Vec<_> = (0..2)
-            .map(|_| {
+            .map(|round| {
+                // A ticket outlives a jump of the server's clock, back or ahead.
+                clock.jump([-86_400, 2 * 86_400][round]);
                 let socket = TcpStream::connect(site.address).unwrap();
                 let mut connection = site.connect_over(&client, socket);
                 assert_eq!(connection.exchange("GET", &path, &[], &[]).status, 200);
