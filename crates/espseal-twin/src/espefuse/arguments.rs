@@ -244,7 +244,7 @@ static GLOBALS: [Switch; 13] = [
 pub(super) fn parse(arguments: &[OsString]) -> Result<Call, EspefuseError> {
     let mut words = arguments.iter().cloned().peekable();
     let mut globals = Vec::new();
-    while let Some(word) = words.next_if(|word| is_option(word)) {
+    while let Some(word) = words.next_if(is_option) {
         if is_help(&word) {
             return Ok(Call::Help(None));
         }
@@ -267,7 +267,9 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Call, EspefuseError> {
             });
             continue;
         }
-        let Some(request) = requests.last_mut() else {
+        // The name of a command that other chips have is no word either.
+        let elsewhere = named(ChipId::Esp32, &word).is_some();
+        let Some(request) = requests.last_mut().filter(|_| !elsewhere) else {
             return Err(EspefuseError::UnknownCommand(text(&word)));
         };
         if is_help(&word) {

@@ -34,8 +34,9 @@ pub(super) fn burn_bit(session: &mut Session<'_>, request: &Request) -> Result<(
             }
         }
     }
-    session.add(block, bytes);
-    session.commit(force(request)).map(drop)
+    let force = force(request);
+    session.save_block(block, bytes, force)?;
+    session.commit(force).map(drop)
 }
 
 /// `burn-block-data`.
@@ -71,6 +72,7 @@ pub(super) fn burn_block_data(
     if offset != 0 && data.len() > 1 {
         return Err(EspefuseError::OffsetOfSeveral(data.len()));
     }
+    let force = force(request);
     for (block, bytes) in data {
         let size = session.efuses.block_size(block)?;
         let found = bytes.len();
@@ -89,9 +91,9 @@ pub(super) fn burn_block_data(
             .skip(offset)
             .zip(bytes.iter())
             .for_each(|(to, from)| *to = *from);
-        session.add(block, bits);
+        session.save_block(block, bits, force)?;
     }
-    session.commit(force(request)).map(drop)
+    session.commit(force).map(drop)
 }
 
 /// The number of a block by its names.

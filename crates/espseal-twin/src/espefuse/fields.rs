@@ -273,7 +273,7 @@ pub(super) fn write_protect(
         let field = named(session, &name)?;
         let bit = field
             .write_protect
-            .ok_or_else(|| EspefuseError::Unsupported(field.name))?;
+            .ok_or(EspefuseError::Unsupported(field.name))?;
         if !session.efuses.is_wr_dis(bit) {
             let wr_dis = &session.efuses.map().wr_dis;
             add_protection(session, wr_dis, 1 << bit)?;

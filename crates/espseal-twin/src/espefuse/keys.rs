@@ -264,12 +264,12 @@ fn save(
         Named::Custom(number) => (false, ByteOrder::AsGiven, Some(number)),
         Named::Xts256 | Named::EcdsaP384 => (true, ByteOrder::Reversed, None),
     };
-    if let (Named::One(purpose), KeyRole::Purpose(field)) = (part.purpose, entry.role) {
-        if entry.refuses.contains(&purpose) {
-            let purpose = purpose.to_string();
-            let field = field.name;
-            return Err(EspefuseError::HardwareBug { field, purpose });
-        }
+    if let (Named::One(purpose), KeyRole::Purpose(field)) = (part.purpose, entry.role)
+        && entry.refuses.contains(&purpose)
+    {
+        let purpose = purpose.to_string();
+        let field = field.name;
+        return Err(EspefuseError::HardwareBug { field, purpose });
     }
     let name = match part.purpose {
         Named::One(KeyPurpose::XtsAes128KeyDerived) => "BLOCK_KEY0_LOW_128",

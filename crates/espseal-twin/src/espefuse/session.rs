@@ -155,7 +155,10 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let allowed = force == Force::Always;
-        if clears && !allowed {
+        // Protections are only ever added to.
+        let map = self.efuses.map();
+        let adds_only = *field == map.wr_dis || *field == map.rd_dis;
+        if clears && !allowed && !adds_only {
             return Err(EspefuseError::CannotClear(field.name));
         }
         if self.is_hidden(field) && !allowed {
@@ -181,7 +184,32 @@ impl<'a> Session<'a> {
     }
 
     /// Adds bits of a block without looking at its fields.
-    pub(super) fn add(&mut self, block: usize, bits: [u8; BLOCK_SIZE]) {
+    pub(super) fn save_block(
+        &mut self,
+        block: usize,
+        bits: [u8; BLOCK_SIZE],
+        force: Force,
+    ) -> Result<(), EspefuseError> {
+        if block != 0 && force == Force::No {
+            self.check_open(block)?;
+        }
+        self.add(block, bits);
+        Ok(())
+    }
+
+    /// Refuses a block that is hidden or can no longer be burnt.
+    fn check_open(&self, block: usize) -> Result<(), EspefuseError> {
+        let name = self.block_name(block);
+        if self.efuses.is_read_protected(block) {
+            return Err(EspefuseError::Hidden(name));
+        }
+        match self.efuses.is_write_protected(block) {
+            true => Err(EspefuseError::WriteProtected(name)),
+            false => Ok(()),
+        }
+    }
+
+    fn add(&mut self, block: usize, bits: [u8; BLOCK_SIZE]) {
         if let Some(pending) = self.pending.get_mut(block) {
             pending
                 .iter_mut()
@@ -288,12 +316,7 @@ impl<'a> Session<'a> {
         if block == 0 || force == Force::Always {
             return Ok(());
         }
-        if self.efuses.is_read_protected(block) {
-            return Err(EspefuseError::Hidden(entry.name));
-        }
-        if self.efuses.is_write_protected(block) {
-            return Err(EspefuseError::WriteProtected(entry.name));
-        }
+        self.check_open(block)?;
         let view = self.efuses.read_block(block);
         let coded = match entry.coding {
             Coding::Plain => false,

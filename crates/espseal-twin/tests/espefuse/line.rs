@@ -36,9 +36,13 @@ const ALIASES: [&str; 12] = [
 /// Draws one command, or two in a chain.
 pub(crate) fn draw(random: &mut Random, chip: &'static Chip) -> Vec<String> {
     let mut words = command(random, chip);
-    // espefuse takes what follows an option for words of the same command.
-    if random.below(8) == 0 && !words.iter().any(|word| word.starts_with("--")) {
-        words.extend(command(random, chip));
+    // Options of chained commands have rules of their own: see docs/espefuse.md.
+    let plain = |words: &[String]| !words.iter().any(|word| word.starts_with("--"));
+    if random.below(8) == 0 && plain(&words) {
+        let next = command(random, chip);
+        if plain(&next) {
+            words.extend(next);
+        }
     }
     words
 }
