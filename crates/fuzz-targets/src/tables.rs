@@ -71,7 +71,18 @@ fn survives_csv(table: &PartitionTable) {
     let ascends = table.entries.iter().map(|entry| entry.offset).is_sorted();
     if plain && ascends {
         let read = read.unwrap_or_else(|error| panic!("{error}:\n{text}"));
-        assert_eq!(read.entries, table.entries, "\n{text}");
+        // What stands behind a label's NUL has no CSV form.
+        let said = |table: &PartitionTable| -> Vec<_> {
+            let entries = table.entries.iter();
+            entries
+                .map(|entry| {
+                    let label = entry.label.as_str().to_owned();
+                    let place = (entry.offset, entry.size);
+                    (entry.kind, entry.subtype, place, label, entry.flags)
+                })
+                .collect()
+        };
+        assert_eq!(said(&read), said(table), "\n{text}");
     }
 }
 
