@@ -72,7 +72,7 @@ pub(crate) fn hours(arguments: &Hours) -> Result<()> {
     let targets = targets(&folder, &arguments.target)?;
     let end = Instant::now() + Duration::from_secs_f64(arguments.hours * 3600.0);
     let share = arguments.hours * 3600.0 / targets.len() as f64;
-    let round = share.clamp(1.0, 60.0).round();
+    let round = Duration::from_secs_f64(share).as_secs().clamp(1, 60);
     let mut sum = Sum::default();
     while Instant::now() < end {
         for target in &targets {
@@ -116,7 +116,7 @@ struct Run<'a> {
     target: &'a str,
     folder: &'a Path,
     made: &'a Path,
-    seconds: f64,
+    seconds: u64,
 }
 
 /// What came of a round.
@@ -166,7 +166,7 @@ impl Run<'_> {
         }
         Ok(Outcome {
             executions: number("stat::number_of_executed_units").unwrap_or(0),
-            seconds: self.seconds as u64,
+            seconds: self.seconds,
             finding: found.flatten(),
         })
     }

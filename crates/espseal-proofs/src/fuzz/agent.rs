@@ -490,7 +490,6 @@ impl AgentBench {
         };
         let mut agent = Agent::new(parts, &self.scene.config, &mut self.workspace).unwrap();
         let done = work(&mut agent);
-        drop(agent);
         assert!(
             repository.read <= MOST_READ,
             "{} bytes were read",
