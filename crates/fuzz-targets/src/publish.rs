@@ -149,7 +149,7 @@ pub(crate) fn pem_key(data: &[u8]) {
 pub(crate) fn signed_data(data: &[u8]) {
     for padding in [Padding::ToSector, Padding::None] {
         if let Ok(signed) = SignedData::parse(data, padding) {
-            assert_eq!(signed.signed_len() + 4096, data.len());
+            assert_eq!(signed.signed_len() + 4096, data.len() as u64);
             assert!(signed.blocks().count() <= 3);
             assert!(signed.leading_blocks().count() <= signed.blocks().count());
             let _ = signed.check_digests();

@@ -29,7 +29,7 @@ pub(crate) fn partition_table(data: &[u8]) {
         }
         assert!(table.app_slots().len() <= 16);
         for entry in &table.entries {
-            assert_eq!(table.find_by_name(entry.label.as_str()).is_some(), true);
+            assert!(table.find_by_name(entry.label.as_str()).is_some());
         }
     }
 }
