@@ -299,12 +299,13 @@ fn read_partitions(folder: &Path, file: &FileChip) -> Result<PartitionTable, Pro
     if found < 2 {
         return Err(ProjectError::TooFewSlots { path, found });
     }
-    let mut slots = table.app_slots().into_iter();
-    let empty = slots.find(|slot| slot.size == 0);
-    if let Some(label) = empty.map(|slot| slot.label.to_string()) {
+    let empty = table.app_slots().iter().find_map(|slot| match slot.size {
+        0 => Some(slot.label.to_string()),
+        _ => None,
+    });
+    if let Some(label) = empty {
         return Err(ProjectError::EmptySlot { path, label });
     }
-    drop(slots);
     Ok(table)
 }
 
