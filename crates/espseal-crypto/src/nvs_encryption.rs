@@ -148,8 +148,7 @@ impl NvsCipher {
     }
 
     fn apply(&self, address: u32, entry: &mut [u8; ENTRY_LEN], work: impl Fn(&mut Block)) {
-        let mut tweak = Block::default();
-        tweak.0 = u128::from(address).to_le_bytes();
+        let mut tweak = Array(u128::from(address).to_le_bytes());
         self.tweak.encrypt_block(&mut tweak);
         let mut mask = u128::from_le_bytes(tweak.0);
         let (blocks, _) = Block::slice_as_chunks_mut(entry);
