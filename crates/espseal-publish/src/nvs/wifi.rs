@@ -52,8 +52,9 @@ impl Wifi {
         match key {
             "ap.ssid" => self.ssid = text(),
             "ap.passwd" => self.password = text(),
-            // A later 0 does not take it back.
-            _ => self.has_mode |= !matches!(value, "" | "0"),
+            // A later 0 does not take it back, nothing does.
+            _ if value == "0" => {}
+            _ => self.has_mode = !value.is_empty(),
         }
         let (Some(ssid), Some(password), true) = (&self.ssid, &self.password, self.has_mode) else {
             return None;
