@@ -272,6 +272,17 @@ pub enum ProjectError {
         /// Slots found.
         found: usize,
     },
+    /// An app slot has no room.
+    #[error(
+        "{}: app partition {label} has 0 bytes; expected a slot that an image fits into",
+        path.display()
+    )]
+    EmptySlot {
+        /// The file.
+        path: PathBuf,
+        /// Label of the partition.
+        label: String,
+    },
     /// No such channel.
     #[error("there is no channel `{found}`; expected one of: {expected}")]
     UnknownChannel {

@@ -74,6 +74,16 @@ impl Kept {
         fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
+    /// What `espseal flash show` says of a device.
+    fn flash_show(&self, device: &Device, offset: &str) -> std::process::Output {
+        Command::new(env!("CARGO_BIN_EXE_espseal"))
+            .args(["flash", "show", "--table-offset", offset, "--flash-key"])
+            .arg(self.path(&format!("{}/flash-key.bin", device.name)))
+            .arg(self.path(&format!("{}/flash.bin", device.name)))
+            .output()
+            .unwrap()
+    }
+
     /// Decrypts a stretch of a device's raw flash with espsecure.
     fn decrypt(&self, device: &Device, address: usize, length: usize) -> Vec<u8> {
         let flash = self.read(&format!("{}/flash.bin", device.name));
@@ -105,6 +115,7 @@ fn what_the_demo_keeps_holds_up_to_the_vendors_tools() {
         active_slot_holds_the_signed_release(&kept, device);
         otadata_selects_it(&kept, device);
         efuses_are_locked(&kept, device);
+        flash_show_finds_nothing_wrong(&kept, device);
     }
     sealed_image_opens_with_an_independent_implementation(&kept);
     no_plaintext_is_anywhere(&kept);
@@ -142,6 +153,21 @@ fn otadata_selects_it(kept: &Kept, device: &Device) {
         [word(0x1000), word(0x1018), word(0x101C)],
         [2, 2, 0x55F6_3774],
         "{}",
+        device.name
+    );
+}
+
+fn flash_show_finds_nothing_wrong(kept: &Kept, device: &Device) {
+    let offset = match device.chip {
+        "esp32" => "0x9000",
+        _ => "0x8000",
+    };
+    let output = kept.flash_show(device, offset);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}: {said}", device.name);
+    assert!(
+        said.contains("boots ota_1 first"),
+        "{}: {said}",
         device.name
     );
 }

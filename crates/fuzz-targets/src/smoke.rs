@@ -17,12 +17,13 @@ pub struct Tally {
     pub findings: Vec<String>,
 }
 
-/// Shares `time` among the targets whose name contains `only`; findings go to `fuzz/artifacts`.
+/// Shares `time` among the targets whose name contains `only`, with at most so many executions of each;
+/// findings go to `fuzz/artifacts`.
 ///
 /// # Panics
 /// When the corpus cannot be read, or a finding not be written.
 #[must_use]
-pub fn run(time: Duration, seed: u64, only: &str) -> Tally {
+pub fn run(time: Duration, most: u64, seed: u64, only: &str) -> Tally {
     let chosen: Vec<&Target> = TARGETS
         .iter()
         .filter(|target| target.name.contains(only))
@@ -35,7 +36,7 @@ pub fn run(time: Duration, seed: u64, only: &str) -> Tally {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(target) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (executions, finding) = try_out(target, share, seed);
+                    let (executions, finding) = try_out(target, (share, most), seed);
                     println!("{:<24}{executions:>10} executions", target.name);
                     let mut tally = tally.lock().expect("no thread panics");
                     tally.executions += executions;
@@ -47,7 +48,7 @@ pub fn run(time: Duration, seed: u64, only: &str) -> Tally {
     tally.into_inner().expect("no thread panics")
 }
 
-fn try_out(target: &Target, time: Duration, seed: u64) -> (u64, Option<String>) {
+fn try_out(target: &Target, (time, most): (Duration, u64), seed: u64) -> (u64, Option<String>) {
     let inputs = corpus::inputs(target).expect("the corpus can be read");
     let inputs: Vec<Vec<u8>> = inputs.into_iter().map(|(_, bytes)| bytes).collect();
     let mut mutator = Mutator::new(seed);
@@ -55,7 +56,7 @@ fn try_out(target: &Target, time: Duration, seed: u64) -> (u64, Option<String>) 
     // The first run makes what the target needs; it is not counted as time.
     (target.run)(&[]);
     let begun = Instant::now();
-    while begun.elapsed() < time {
+    while begun.elapsed() < time && executions < most {
         let input = mutator.make(&inputs, target.longest);
         executions += 1;
         if catch_unwind(AssertUnwindSafe(|| (target.run)(&input))).is_err() {

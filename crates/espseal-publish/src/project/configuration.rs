@@ -299,6 +299,12 @@ fn read_partitions(folder: &Path, file: &FileChip) -> Result<PartitionTable, Pro
     if found < 2 {
         return Err(ProjectError::TooFewSlots { path, found });
     }
+    let mut slots = table.app_slots().into_iter();
+    let empty = slots.find(|slot| slot.size == 0);
+    if let Some(label) = empty.map(|slot| slot.label.to_string()) {
+        return Err(ProjectError::EmptySlot { path, label });
+    }
+    drop(slots);
     Ok(table)
 }
 

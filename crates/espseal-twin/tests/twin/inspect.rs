@@ -101,6 +101,38 @@ fn without_the_key_an_encrypted_device_only_looks_encrypted_and_nothing_is_calle
 }
 
 #[test]
+fn data_of_the_app_is_in_order_whether_it_is_sparse_or_compressed() {
+    for chip in CHIPS {
+        let (first, second) = (app(chip, 1, 0), app(chip, 2, 0));
+        let apps: &[(&str, &[u8])] = &[("ota_0", &first), ("ota_1", &second)];
+        let table = format!("{TWO_SLOTS}archive,data,0x41,0x60000,0x4000,encrypted\n");
+        let mut device = device(chip, &table, apps, Locked::Release, settings());
+        set_otadata(&mut device, 0, Some(entry(1, 2)));
+        // A journal: one sector written, the others erased.
+        let mut sector = [0; 4096];
+        sector[..400].fill(0x4A);
+        let at = FlashOffset::new(0x12000);
+        device.bus().replace_sector(at, &sector).unwrap();
+        // What was compressed looks like noise with any key.
+        let mut seed = 1_u32;
+        let mut random = || {
+            seed = seed.wrapping_mul(0x19660D).wrapping_add(0x3C6EF35F);
+            seed.to_be_bytes()[0]
+        };
+        for sector in 0..2 {
+            let at = FlashOffset::new(0x60000 + sector * 0x1000);
+            let bytes = core::array::from_fn(|_| random());
+            device.bus().replace_sector(at, &bytes).unwrap();
+        }
+        let key = cipher(chip);
+        let map = map(&contents(&mut device), Some(chip), Some(&key));
+        assert_eq!(form(&map, "journal"), Form::Encrypted);
+        assert_eq!(form(&map, "archive"), Form::LooksEncrypted);
+        assert_eq!(errors(&map), [] as [&Finding; 0]);
+    }
+}
+
+#[test]
 fn a_wrong_key_is_noticed() {
     for chip in CHIPS {
         let mut key = flash_key(chip).file().to_vec();

@@ -3,11 +3,25 @@
 use espseal_format::partition_table::{PartitionType, Subtype};
 use espseal_format::units::{Digest, FlashOffset};
 
+use super::look::holds_image;
 use super::{Content, Encryption, FlashMap, Form, Key, Place, Region};
 use crate::boot::{AppSlot, Rollback};
 use crate::inspect::finding::Finding;
 use crate::inspect::image::{Inspection, Signature};
 use crate::inspect::otadata::{EntryForm, OtadataView, Reading, Slots, forecast};
+
+/// Whether the key has to open something that can be recognised. An app's own data may be
+/// compressed, and looks like noise then whatever the key is.
+fn has_known_format(region: &Region) -> bool {
+    match &region.place {
+        Place::Bootloader | Place::Table => true,
+        Place::Partition(entry) => {
+            holds_image(entry)
+                || (entry.kind == PartitionType::Data && entry.subtype == Subtype::DATA_OTA)
+        }
+        Place::Gap => false,
+    }
+}
 
 impl FlashMap {
     /// Adds the findings that need the whole map.
@@ -75,7 +89,9 @@ impl FlashMap {
                     meant_for,
                 });
             }
-            (Form::LooksEncrypted, _) if expected && self.key == Key::Given => {
+            (Form::LooksEncrypted, _)
+                if expected && self.key == Key::Given && has_known_format(region) =>
+            {
                 findings.push(Finding::NotOpened { region: name() });
             }
             _ => {}

@@ -6,7 +6,7 @@ use espseal_format::partition_table::{Entry, PartitionType, Subtype};
 use espseal_format::units::FlashOffset;
 
 use super::{Content, Form, NvsPages, SECTOR};
-use crate::inspect::entropy::{Look, look};
+use crate::inspect::entropy::{Look, is_erased, look};
 use crate::inspect::flash::Flash;
 use crate::inspect::image::{Inspection, is_header};
 use crate::inspect::otadata::{EntryForm, OtadataView};
@@ -116,10 +116,21 @@ fn data(flash: &Flash<'_>) -> Form {
     if form != Form::LooksEncrypted {
         return form;
     }
-    // What the key turns into something readable was encrypted with it. The first sectors do.
-    match flash.decrypt(8 * SECTOR as usize).map(|bytes| look(&bytes)) {
-        Some(Look::Readable | Look::Erased) => Form::Encrypted,
-        _ => form,
+    // What the key turns into something readable was encrypted with it. The first sectors do, but for
+    // erased ones, which no key makes readable.
+    let Some(decrypted) = flash.decrypt(8 * SECTOR as usize) else {
+        return form;
+    };
+    let sectors = flash.raw().chunks(SECTOR as usize);
+    let written: Vec<u8> = sectors
+        .zip(decrypted.chunks(SECTOR as usize))
+        .filter(|(raw, _)| !is_erased(raw))
+        .flat_map(|(_, decrypted)| decrypted)
+        .copied()
+        .collect();
+    match look(&written) {
+        Look::Readable => Form::Encrypted,
+        Look::Erased | Look::Noise => form,
     }
 }
 
