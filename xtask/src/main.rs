@@ -11,6 +11,7 @@ mod fuzz;
 mod matrix;
 mod mutants;
 mod nostd;
+mod nvs;
 mod oracles;
 mod process;
 mod proofs;
@@ -45,6 +46,8 @@ enum Task {
     Matrix,
     /// Plan eFuses for every chip: the real espefuse ends where the twin does, every interruption resumes
     EfusePlans(efuse_plans::Arguments),
+    /// Build NVS images from random CSV files: byte for byte those of the vendor's generator
+    Nvs(nvs::Arguments),
     /// Run the agent on an emulated RISC-V core: update, power cuts, rollback, hostile bodies
     Emulate(emulate::Arguments),
     /// Build the firmware for the ESP32-C3, check its images and start them on a virtual device
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Task::Emulate(arguments) => emulate::run(&arguments),
         Task::Firmware(arguments) => firmware::run(&arguments),
         Task::Matrix => matrix::run(),
+        Task::Nvs(arguments) => nvs::run(&arguments),
         Task::Oracles => oracles::install(),
         Task::DeliberateBugs(arguments) => deliberate_bugs::run(&arguments),
         Task::Durability => proofs::durability(),

@@ -12,7 +12,12 @@ use anyhow::{Context as _, Result, bail};
 use crate::process::{self, on_path, workspace};
 
 /// Python packages of the environment, pinned.
-const PYTHON_PACKAGES: [&str; 3] = ["esptool==5.6.0", "cryptography==50.0.2", "cbor2==6.3.0"];
+const PYTHON_PACKAGES: [&str; 4] = [
+    "esptool==5.6.0",
+    "cryptography==50.0.2",
+    "cbor2==6.3.0",
+    "esp-idf-nvs-partition-gen==0.3.0",
+];
 
 /// Python packages that are unpacked and not installed: they hold real images, and the last a copy
 /// of ESP-IDF's `gen_esp32part.py`.

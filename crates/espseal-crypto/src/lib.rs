@@ -18,6 +18,7 @@ pub mod flash_encryption;
 pub mod flash_key;
 mod hmac;
 mod nist_p256;
+pub mod nvs_encryption;
 pub mod secure_boot;
 mod words;
 

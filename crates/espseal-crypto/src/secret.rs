@@ -37,6 +37,7 @@ mod tests {
     use crate::epoch::{DevicePrivateKey, EpochKey, Kek};
     use crate::es256::SigningKey;
     use crate::flash_key::{EfuseKey, FlashKey};
+    use crate::nvs_encryption::NvsKeys;
 
     /// Does not compile for a type that has `Clone`: the `_` would be ambiguous.
     macro_rules! has_no_clone {
@@ -54,7 +55,7 @@ mod tests {
     #[test]
     fn secrets_cannot_be_cloned() {
         has_no_clone!(ContentKey, EpochKey, Kek, FlashKey, EfuseKey);
-        has_no_clone!(SigningKey, DevicePrivateKey, SoftwareDeviceKey);
+        has_no_clone!(SigningKey, DevicePrivateKey, SoftwareDeviceKey, NvsKeys);
     }
 
     #[test]
@@ -65,6 +66,7 @@ mod tests {
         wiped::<Kek>();
         wiped::<FlashKey>();
         wiped::<EfuseKey>();
+        wiped::<NvsKeys>();
         // What the other secrets are made of.
         wiped::<crate::nist_p256::SecretScalar>();
         wiped::<aes::Aes256>();

@@ -1,20 +1,44 @@
-//! The page header of ESP-IDF's key-value storage (NVS).
+//! ESP-IDF's key-value storage (NVS): pages of a sector, each with 126 entries.
 //!
 //! ```text
-//! 0..4    state: all ones when erased, a bit cleared at each step of a page's life
-//! 4..8    sequence number
-//! 8       version of the format
-//! 28..32  CRC-32 of bytes 4..28
+//! page   0..32     header, below
+//!        32..64    states of the entries, two bits each ([`page`])
+//!        64..4096  entries of 32 bytes: items, and the data of long ones ([`item`])
+//!
+//! header 0..4      state: all ones when erased, a bit cleared at each step of a page's life
+//!        4..8      sequence number
+//!        8         version of the format
+//!        28..32    CRC-32 of bytes 4..28
 //! ```
 //!
-//! A page takes one sector. Encrypted NVS encrypts the items, not this header, and flash encryption
-//! leaves NVS alone: the header is plain on every device, which is what tells NVS from noise.
+//! Encrypted NVS encrypts the entries, not the header, and flash encryption leaves NVS alone: the
+//! header is plain on every device, which is what tells NVS from noise.
 //!
 //! Source: ESP-IDF `nvs_page.hpp`, `nvs_constants.h`.
 
 use core::fmt;
 
 use crate::crc32;
+
+pub mod item;
+pub mod page;
+
+/// Bytes of a page.
+pub const PAGE_LEN: usize = 4096;
+/// Bytes of an entry.
+pub const ENTRY_LEN: usize = 32;
+/// Entries of a page.
+pub const PAGE_ENTRIES: usize = 126;
+/// Where a page's first entry starts.
+pub const FIRST_ENTRY: usize = 64;
+
+const _: () = assert!(FIRST_ENTRY + PAGE_ENTRIES * ENTRY_LEN == PAGE_LEN);
+
+/// CRC-32 as NVS uses it, over item data and over encryption keys: the register starts at 0.
+#[must_use]
+pub fn crc(bytes: &[u8]) -> u32 {
+    crc32::from_all_ones(bytes)
+}
 
 /// Bytes of a page header.
 pub const HEADER_LEN: usize = 32;
@@ -29,6 +53,11 @@ pub struct PageHeader {
     /// Version of the format: 0xFE is 2, 0xFF is 1.
     pub version: u8,
 }
+
+/// Version byte of pages whose blobs stay on one page.
+pub const VERSION_1: u8 = 0xFF;
+/// Version byte of pages whose blobs may go over several.
+pub const VERSION_2: u8 = 0xFE;
 
 impl PageHeader {
     /// Parses the first bytes of a page.
@@ -55,6 +84,24 @@ impl PageHeader {
             version,
         })
     }
+
+    /// Writes the first bytes of a page.
+    #[must_use]
+    pub fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut bytes = [0xFF; HEADER_LEN];
+        let (words, _) = bytes.as_chunks_mut::<4>();
+        let [state, seq, version, ..] = words else {
+            return bytes;
+        };
+        *state = self.state.to_u32().to_le_bytes();
+        *seq = self.seq.to_le_bytes();
+        *version = [self.version, 0xFF, 0xFF, 0xFF];
+        let crc = crc32::from_all_ones(bytes.get(4..28).unwrap_or_default());
+        if let Some(last) = bytes.last_chunk_mut() {
+            *last = crc.to_le_bytes();
+        }
+        bytes
+    }
 }
 
 /// State of a page.
@@ -71,6 +118,17 @@ pub enum PageState {
 }
 
 impl PageState {
+    /// The word that stands in the header.
+    #[must_use]
+    pub const fn to_u32(self) -> u32 {
+        match self {
+            Self::Active => 0xFFFF_FFFE,
+            Self::Full => 0xFFFF_FFFC,
+            Self::Freeing => 0xFFFF_FFF8,
+            Self::Corrupt => 0xFFFF_FFF0,
+        }
+    }
+
     const fn from_u32(value: u32) -> Option<Self> {
         match value {
             0xFFFF_FFFE => Some(Self::Active),
@@ -137,7 +195,8 @@ mod tests {
         let good = header();
         let parsed = PageHeader::parse(&good).unwrap();
         assert_eq!((parsed.state, parsed.seq), (PageState::Active, 0));
-        assert_eq!(parsed.version, 0xFE);
+        assert_eq!(parsed.version, VERSION_2);
+        assert_eq!(parsed.encode(), good);
         for bit in 0..HEADER_LEN * 8 {
             let mut bytes = good;
             bytes[bit / 8] ^= 1 << (bit % 8);

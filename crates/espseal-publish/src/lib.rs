@@ -27,6 +27,7 @@ pub mod image_check;
 pub mod image_signing;
 pub mod keys;
 pub mod metadata_signing;
+pub mod nvs;
 pub mod observer;
 pub mod pkcs11;
 pub mod project;

@@ -13,6 +13,7 @@ mod flash_options;
 mod image;
 mod init;
 mod now;
+mod nvs;
 mod otadata;
 mod partitions;
 mod publish;
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Otadata(otadata::OtadataVerb),
     #[command(subcommand)]
     Flash(flash::FlashVerb),
+    #[command(subcommand)]
+    Nvs(nvs::Nvs),
 }
 
 impl Command {
@@ -87,6 +90,7 @@ impl Command {
             Self::Partitions(verb) => verb.run(),
             Self::Otadata(verb) => verb.run(),
             Self::Flash(verb) => verb.run(),
+            Self::Nvs(verb) => verb.run(),
         }
     }
 }

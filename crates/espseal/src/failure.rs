@@ -125,6 +125,8 @@ from_blamed!(
     espseal_publish::flash_encryption::FlashDataError,
     espseal_publish::image_signing::SignError,
     espseal_publish::keys::KeyError,
+    espseal_publish::nvs::error::NvsError,
+    espseal_publish::nvs::keys::NvsKeyError,
     espseal_publish::project::ProjectError,
 );
 

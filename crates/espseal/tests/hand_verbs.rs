@@ -1,5 +1,5 @@
 //! `image`, `partitions`, `otadata` and `flash` as a user meets them, on real firmware and on dumps
-//! that espsecure has encrypted; `efuse` on virtual chips.
+//! that espsecure has encrypted; `efuse` on virtual chips; `nvs` from CSV.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,6 +9,8 @@
 
 #[path = "hand_verbs/efuse.rs"]
 mod efuse;
+#[path = "hand_verbs/nvs.rs"]
+mod nvs;
 
 use std::fs;
 use std::io::Write as _;

@@ -2,7 +2,7 @@
 
 Reads one JSON object a line: {"argv": [...], "folder": "...", "input": "hex"}.
 Answers one JSON object a line: {"code": n, "output": "hex", "messages": "hex"}.
-The tool is entered through its console script's own entry point, with file descriptors 0 to 2
+The tool is entered through its console script's own entry point (or its `main`), with file descriptors 0 to 2
 exchanged for files, so it behaves as it does when it is started by itself.
 """
 
@@ -14,7 +14,8 @@ import tempfile
 import traceback
 
 name = sys.argv[1]
-entry = getattr(importlib.import_module(name), "_main")
+module = importlib.import_module(name)
+entry = getattr(module, "_main", None) or module.main
 answers = os.fdopen(os.dup(1), "w")
 requests = os.fdopen(os.dup(0), "r")
 streams = [tempfile.TemporaryFile() for _ in range(3)]

@@ -8,7 +8,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-/// A running Python process that holds one tool: `espsecure`, `espefuse` or `esptool`.
+/// A running Python process that holds one tool: `espsecure`, `espefuse`, `esptool`, or a module with a
+/// `main`.
 #[derive(Debug)]
 pub struct Session {
     name: String,

@@ -11,6 +11,7 @@
 mod admission;
 mod efuse_plan;
 mod interruption;
+mod nvs;
 mod oracle;
 mod refusals;
 mod rehearsal;
