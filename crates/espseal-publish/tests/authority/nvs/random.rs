@@ -71,7 +71,7 @@ impl Random {
     }
 
     pub(super) fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.next() as u8).collect()
+        (0..length).map(|_| self.next().to_le_bytes()[0]).collect()
     }
 
     /// Writes CSV files and says what is to be made of them.
