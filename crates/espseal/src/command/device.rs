@@ -145,6 +145,7 @@ fn kind(device: &Record) -> &'static str {
     match device.recipient {
         Recipient::Agent { .. } => "agent",
         Recipient::EspIdfRsa { .. } => "esp-idf-rsa",
+        Recipient::EspIdfEcies { .. } => "esp-idf-ecies",
     }
 }
 
