@@ -60,6 +60,9 @@ impl Rehearsal for TwinRehearsal {
         let mut log = Vec::new();
         let running = stage.boot(&mut device, &mut log, "starting it from the factory")?;
         log.push(format!("boots from {running} after the factory"));
+        if exhibit.esp_idf_files > 0 {
+            stage.update_esp_idf(&mut log)?;
+        }
         match journal(&table) {
             Some(_) if !AnyScheme::has(exhibit.image.scheme()) && exhibit.agents == 0 => {
                 log.push(format!(
@@ -82,9 +85,6 @@ impl Rehearsal for TwinRehearsal {
                 ));
             }
             None => log.push("no journal partition: only booting was rehearsed".into()),
-        }
-        if exhibit.esp_idf_files > 0 {
-            stage.update_esp_idf(&mut log)?;
         }
         Ok(Rehearsed { log })
     }
