@@ -18,9 +18,9 @@ mod operation;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
-use espseal_format::chip::CHIPS;
+use espseal_format::chip::{CHIPS, Chip};
 use espseal_twin::efuse::espefuse_rules::EspefuseRefusal;
-use espseal_twin::efuse::{EfuseError, Efuses, virt};
+use espseal_twin::efuse::{EfuseError, Efuses, Mac, virt};
 use operation::{Operation, Random};
 use serde_json::{Value, json};
 
@@ -35,10 +35,12 @@ fn random_burns_leave_the_file_that_espefuse_leaves() {
     let mut differences = Vec::new();
     for chip in CHIPS {
         for sequence in 0..SEQUENCES {
-            let mut random = Random(u64::from(chip.id.to_u16()) << 32 | sequence);
+            let seed = u64::from(chip.id.to_u16()) << 32 | u64::from(chip.revisions.start) << 16;
+            let mut random = Random(seed | sequence);
             let operations = Operation::sequence(&mut random, chip, OPERATIONS);
-            let answers = driver.play(chip.id.target().unwrap(), &operations);
-            let mut efuses = Efuses::blank(chip.id).unwrap();
+            let mut efuses = silicon(chip);
+            let file = virt::encode(&efuses);
+            let answers = driver.play(chip.id.target().unwrap(), &file, &operations);
             for (operation, answer) in operations.iter().zip(&answers) {
                 let place = format!("{} {sequence}: {operation:?}", chip.name());
                 let result = operation.apply(&mut efuses);
@@ -88,6 +90,11 @@ fn random_burns_leave_the_file_that_espefuse_leaves() {
     assert!(accepted > 1000 && refused > 500, "{accepted} {refused}");
 }
 
+/// A chip with nothing burnt but, where it takes that to tell its eFuses apart, its revision.
+fn silicon(chip: &Chip) -> Efuses {
+    Efuses::as_shipped(chip.id, Some(chip.revisions.start), Mac([0; 6])).unwrap()
+}
+
 /// A Python process that holds espefuse.
 struct Driver {
     process: Child,
@@ -113,9 +120,10 @@ impl Driver {
         }
     }
 
-    fn play(&mut self, chip: &str, operations: &[Operation]) -> Vec<Value> {
+    fn play(&mut self, chip: &str, file: &[u8], operations: &[Operation]) -> Vec<Value> {
         let operations: Vec<_> = operations.iter().map(Operation::to_json).collect();
-        let request = json!({ "chip": chip, "operations": operations });
+        let file: String = file.iter().map(|byte| format!("{byte:02x}")).collect();
+        let request = json!({ "chip": chip, "file": file, "operations": operations });
         writeln!(self.requests, "{request}").unwrap();
         self.requests.flush().unwrap();
         let mut line = String::new();

@@ -3,9 +3,13 @@ use crate::efuse::{KeyRole, Registers};
 
 #[test]
 fn every_table_is_found_under_its_own_number() {
-    assert_eq!(CHIPS.len(), 10);
+    assert_eq!((CHIPS.len(), MAPPINGS.len()), (11, 10));
     for table in CHIPS {
-        assert!(core::ptr::eq(chip(table.id).unwrap(), *table));
+        let of_revision = |revision| chip_of_revision(table.id, revision).unwrap();
+        assert!(core::ptr::eq(of_revision(table.usual_revision), *table));
+        assert!(core::ptr::eq(of_revision(table.revisions.start), *table));
+        let newest = chip(table.id).unwrap();
+        assert!(core::ptr::eq(newest, *table) || newest.revisions.start >= table.revisions.end);
         assert!(core::ptr::eq(mapping(table.id).unwrap(), table.mapping));
         assert_eq!(table.name(), table.id.name().unwrap());
     }
@@ -159,7 +163,8 @@ fn purpose_numbers_fit_their_fields_and_are_different() {
             assert!(map.purposes[..index].iter().all(|row| row.0 != *number));
             for key in map.keys {
                 if let KeyRole::Purpose(field) = key.role {
-                    assert!(u16::from(*number) < 1 << field.width);
+                    let high = field.high.map_or(0, |high| high.width);
+                    assert!(u16::from(*number) < 1 << (field.low.width + high));
                 }
             }
         }
