@@ -1,3 +1,9 @@
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test's numbers are small"
+)]
+
 extern crate std;
 
 use std::vec::Vec;

@@ -286,7 +286,7 @@ fn each_device_gets_a_file_that_it_alone_opens_whether_it_came_before_or_after_t
     }
     // Neither image nor header stands in what all others get.
     let body = bench.stored(Resource::Body(&published.body)).unwrap();
-    assert!(!seen.contains(&body[..512].to_vec()));
+    assert!(!seen.contains(&body[..512]));
 }
 
 #[test]

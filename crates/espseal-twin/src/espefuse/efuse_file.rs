@@ -86,19 +86,16 @@ mod tests {
 
     use super::*;
 
-    fn inode(path: &Path) -> u64 {
-        fs::metadata(path).unwrap().ino()
-    }
-
     #[test]
     fn another_file_takes_the_name_with_the_old_mode_and_nothing_is_left_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("chip.bin");
         write(&path, &[1; 100]).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let before = inode(&path);
+        let inode = || fs::metadata(&path).unwrap().ino();
+        let before = inode();
         write(&path, &[2; 50]).unwrap();
-        assert_ne!(inode(&path), before, "the old file was not touched");
+        assert_ne!(inode(), before, "the old file was not touched");
         assert_eq!(fs::read(&path).unwrap(), [2; 50]);
         let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o640);
