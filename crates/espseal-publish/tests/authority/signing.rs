@@ -66,7 +66,8 @@ fn a_chip_gets_signatures_of_its_own_schemes_and_no_others() {
     assert_eq!(
         table,
         "ESP32 x---\nESP32-S2 x---\nESP32-S3 x---\nESP32-C2 -xx-\nESP32-C3 x---\nESP32-C5 xxxx\n\
-         ESP32-C6 xxx-\nESP32-C61 -xx-\nESP32-H2 xxx-\nESP32-P4 xxx-\n"
+         ESP32-C6 xxx-\nESP32-C61 -xx-\nESP32-H2 xxx-\nESP32-P4 xxxx\n\
+         ESP32-P4 xxx-\n"
     );
 }
 
