@@ -161,6 +161,7 @@ pub(crate) fn digest<R: ReadAt<Error = HardwareError>, C: Crypto>(
 }
 
 /// Hashes the first `length` bytes of an image.
+#[inline(never)]
 pub(crate) fn sha256<R: ReadAt, C: Crypto>(
     image: &mut R,
     length: u32,
@@ -170,8 +171,20 @@ pub(crate) fn sha256<R: ReadAt, C: Crypto>(
     hash(image, length, crypto.sha256(), scratch)
 }
 
-/// Hashes the first `length` bytes of an image with a hash that was just started.
+/// Hashes the first `length` bytes of an image as the signature scheme does; where that is with SHA-256, the
+/// compiler folds it with [`sha256`].
 #[inline(never)]
+fn image_digest<R: ReadAt, C: Crypto>(
+    image: &mut R,
+    length: u32,
+    crypto: &mut C,
+    scratch: &mut [u8; SECTOR_SIZE],
+) -> Result<C::ImageDigest, R::Error> {
+    hash(image, length, crypto.image_hash(), scratch)
+}
+
+/// Hashes the first `length` bytes of an image with a hash that was just started.
+#[inline(always)]
 fn hash<R: ReadAt, H: Hasher>(
     image: &mut R,
     length: u32,
@@ -247,7 +260,7 @@ fn signature<R: ReadAt<Error = HardwareError>, C: Crypto>(
     if !trust.is_burnt() {
         return Ok(());
     }
-    let signed = hash(image, sector, crypto.image_hash(), scratch)?;
+    let signed = image_digest(image, sector, crypto, scratch)?;
     image.read_at(sector, scratch)?;
     let blocks = SignatureSector::parse(scratch);
     if blocks.blocks().next().is_none() {

@@ -61,6 +61,21 @@ pub enum Resource<'a> {
         /// Digest of the body.
         body: &'a Digest,
     },
+    /// `idf/<device id>/<body digest>.link`: digest of the file that one ESP-IDF device gets in place
+    /// of a body (ECIES scheme), 32 bytes.
+    IdfLink {
+        /// The device.
+        device: &'a DeviceId,
+        /// Digest of the body that all others get.
+        body: &'a Digest,
+    },
+    /// `idf/<device id>/<file digest>.bin`: header and body for one ESP-IDF device.
+    IdfFile {
+        /// The device.
+        device: &'a DeviceId,
+        /// Digest of the whole file.
+        file: &'a Digest,
+    },
 }
 
 /// An artefact, as read from a path.
@@ -107,6 +122,20 @@ pub enum OwnedResource {
         /// Digest of the body.
         body: Digest,
     },
+    /// See [`Resource::IdfLink`].
+    IdfLink {
+        /// The device.
+        device: DeviceId,
+        /// Digest of the body that all others get.
+        body: Digest,
+    },
+    /// See [`Resource::IdfFile`].
+    IdfFile {
+        /// The device.
+        device: DeviceId,
+        /// Digest of the whole file.
+        file: Digest,
+    },
 }
 
 impl Resource<'_> {
@@ -136,10 +165,9 @@ impl Resource<'_> {
             }
             Self::Device(device) => path.text("devices/").hex(&device.0).text(".cbor"),
             Self::IdfSubscription(device) => path.text("idf/").hex(&device.0).text(".cbor"),
-            Self::IdfHeader { device, body } => {
-                path.text("idf/").hex(&device.0).text("/");
-                path.hex(&body.0).text(".header")
-            }
+            Self::IdfHeader { device, body } => path.idf(device, body, ".header"),
+            Self::IdfLink { device, body } => path.idf(device, body, ".link"),
+            Self::IdfFile { device, file } => path.idf(device, file, ".bin"),
         };
         path.0
     }
@@ -186,6 +214,8 @@ impl OwnedResource {
             Self::Device(device) => Resource::Device(device),
             Self::IdfSubscription(device) => Resource::IdfSubscription(device),
             Self::IdfHeader { device, body } => Resource::IdfHeader { device, body },
+            Self::IdfLink { device, body } => Resource::IdfLink { device, body },
+            Self::IdfFile { device, file } => Resource::IdfFile { device, file },
         }
     }
 }
@@ -216,6 +246,13 @@ impl Path {
             }
         }
         self
+    }
+
+    /// What one ESP-IDF device gets of a release.
+    #[inline(never)]
+    fn idf(&mut self, device: &DeviceId, name: &Digest, suffix: &str) -> &mut Self {
+        self.text("idf/").hex(&device.0).text("/");
+        self.hex(&name.0).text(suffix)
     }
 
     #[inline(never)]
@@ -269,10 +306,16 @@ fn read_in_folder(folder: &str, rest: &str) -> Option<OwnedResource> {
         "devices" => device(rest.strip_suffix(".cbor")?).map(OwnedResource::Device),
         "idf" => match rest.split_once('/') {
             None => device(rest.strip_suffix(".cbor")?).map(OwnedResource::IdfSubscription),
-            Some((id, name)) => Some(OwnedResource::IdfHeader {
-                device: device(id)?,
-                body: digest(name, ".header")?,
-            }),
+            Some((id, name)) => {
+                let (device, (name, kind)) = (device(id)?, name.split_once('.')?);
+                let name = Digest::from_hex(name)?;
+                Some(match kind {
+                    "header" => OwnedResource::IdfHeader { device, body: name },
+                    "link" => OwnedResource::IdfLink { device, body: name },
+                    "bin" => OwnedResource::IdfFile { device, file: name },
+                    _ => return None,
+                })
+            }
         },
         _ => None,
     }
@@ -332,6 +375,14 @@ mod tests {
             device: &ID,
             body: &D,
         };
+        let link = Resource::IdfLink {
+            device: &ID,
+            body: &D,
+        };
+        let file = Resource::IdfFile {
+            device: &ID,
+            file: &D,
+        };
         std::vec![
             (Resource::Now, "now.cose".into()),
             (Resource::Root(12), "root/12.cose".into()),
@@ -345,6 +396,8 @@ mod tests {
             (Resource::Device(&ID), format!("devices/{ID_HEX}.cbor")),
             (Resource::IdfSubscription(&ID), format!("idf/{ID_HEX}.cbor")),
             (header, format!("idf/{ID_HEX}/{HEX}.header")),
+            (link, format!("idf/{ID_HEX}/{HEX}.link")),
+            (file, format!("idf/{ID_HEX}/{HEX}.bin")),
         ]
     }
 

@@ -65,6 +65,7 @@ impl Authority {
                     if let Some(offer) = visible.releases.offer(&channel.name, device.chip) {
                         let manifest = self.manifest(&offer.manifest)?;
                         let key = self.open_wrap(&manifest, epoch, &open.key)?;
+                        self.store_file_on_offer(&device, &manifest, &key)?;
                         let component = &manifest.component;
                         let opening = Opening {
                             key: &key,
@@ -162,7 +163,7 @@ impl Authority {
             Recipient::Agent { .. } => {
                 self.store.remove(&Resource::Device(&device.id).path())?;
             }
-            Recipient::EspIdfRsa { .. } => {
+            Recipient::EspIdfRsa { .. } | Recipient::EspIdfEcies { .. } => {
                 self.store
                     .remove(&Resource::IdfSubscription(&device.id).path())?;
                 self.store.remove_folder(&format!("idf/{}", device.id))?;

@@ -53,6 +53,8 @@ pub struct Exhibit<'a> {
     pub position: Position,
     /// Agents that shall receive it.
     pub agents: usize,
+    /// ESP-IDF devices that shall receive a file of their own.
+    pub esp_idf_files: usize,
     /// The time, in seconds since 1970.
     pub time: u64,
 }

@@ -13,6 +13,7 @@ mod coding;
 pub mod emulator;
 mod error;
 pub mod espefuse_rules;
+mod hmac;
 mod key;
 mod meaning;
 mod read_back;
@@ -27,6 +28,7 @@ use espseal_format::efuse::{Block, Coding, EfuseMap, Field, KeyBlock};
 
 pub use coding::CodingScheme;
 pub use error::EfuseError;
+pub use hmac::HmacPeripheral;
 pub use key::{KeyProtection, KeyToBurn, KeyUse};
 pub use meaning::{DownloadMode, FlashEncryption, Jtag};
 pub use read_back::Wiring;

@@ -10,6 +10,7 @@ use crate::enrolment::EnrolmentError;
 use crate::epochs::EpochError;
 use crate::files::FileError;
 use crate::idf_recipient::HeaderError;
+use crate::idf_recipient::ecies::SealedFileError;
 use crate::image_check::ImageRefused;
 use crate::keys::KeyError;
 use crate::metadata_signing::SigningError;
@@ -173,6 +174,9 @@ pub enum AuthorityError {
     /// An ESP-IDF header cannot be made.
     #[error(transparent)]
     Header(#[from] HeaderError),
+    /// A file for one ESP-IDF device could not be sealed.
+    #[error(transparent)]
+    SealedFile(#[from] SealedFileError),
     /// Metadata cannot be signed.
     #[error(transparent)]
     Signing(#[from] SigningError),
@@ -215,6 +219,7 @@ impl AuthorityError {
             Self::Seal(error) => error.blame(),
             Self::Epoch(error) => error.blame(),
             Self::Header(error) => error.blame(),
+            Self::SealedFile(error) => error.blame(),
             Self::Signing(error) => error.blame(),
             Self::Log(error) => error.blame(),
             Self::Key(error) => error.blame(),

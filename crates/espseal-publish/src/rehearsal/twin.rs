@@ -13,6 +13,7 @@ use espseal_agent::observer::Silent;
 use espseal_agent::platform::Slot;
 use espseal_agent::workspace::Workspace;
 use espseal_crypto::device_key::SoftwareDeviceKey;
+use espseal_crypto::ecies::HmacKey;
 use espseal_crypto::flash_encryption::{FlashCryptConfig, FlashKey};
 use espseal_format::chip::Chip;
 use espseal_format::metadata::manifest::{ClassId, VendorId};
@@ -24,10 +25,16 @@ use espseal_twin::boot::{
 };
 use espseal_twin::device::{FlashPort, PlatformPort, Ports, VirtualDevice};
 use espseal_twin::efuse::{Efuses, Mac};
-use espseal_twin::factory::{FactoryPlan, FlashLock, Locking, SecureBootLock, Security};
+use espseal_twin::factory::{
+    FactoryDevice, FactoryPlan, FlashLock, Locking, SecureBootLock, Security,
+};
 use espseal_twin::folder::FolderTransport;
 use espseal_twin::nor::NorFlash;
 use rand_core::Rng as _;
+
+mod esp_idf;
+
+use esp_idf::burn_hmac_key;
 
 use super::{Exhibit, Rehearsal, RehearsalFailed, Rehearsed, images, repository};
 use crate::authority::random;
@@ -48,10 +55,14 @@ pub struct TwinRehearsal;
 impl Rehearsal for TwinRehearsal {
     fn rehearse(&self, exhibit: &Exhibit<'_>) -> Result<Rehearsed, RehearsalFailed> {
         let stage = Stage { exhibit };
-        let (mut device, table) = stage.make_device()?;
+        let (made, settings, table) = stage.make_device(None)?;
+        let mut device = stage.switch_ready(made, settings)?;
         let mut log = Vec::new();
         let running = stage.boot(&mut device, &mut log, "starting it from the factory")?;
         log.push(format!("boots from {running} after the factory"));
+        if exhibit.esp_idf_files > 0 {
+            stage.update_esp_idf(&mut log)?;
+        }
         match journal(&table) {
             Some(at) => stage.update(&mut device, &table, at, &mut log)?,
             None if exhibit.agents > 0 => {
@@ -80,7 +91,11 @@ impl Stage<'_> {
         }
     }
 
-    fn make_device(&self) -> Result<(VirtualDevice, PartitionTable), RehearsalFailed> {
+    /// Makes a device, with this key in an eFuse of its HMAC peripheral.
+    fn make_device(
+        &self,
+        hmac_key: Option<&HmacKey>,
+    ) -> Result<(FactoryDevice, BootloaderSettings, PartitionTable), RehearsalFailed> {
         let step = "making a virtual device";
         let fleet = self.exhibit.fleet;
         let mut table = fleet.partitions.clone();
@@ -123,8 +138,11 @@ impl Stage<'_> {
                 digests: &fleet.secure_boot_digests,
             }),
         };
-        let efuses = Efuses::as_shipped(silicon.id, Some(silicon.usual_revision), MAC)
+        let mut efuses = Efuses::as_shipped(silicon.id, Some(silicon.usual_revision), MAC)
             .map_err(|error| self.failed(step, error))?;
+        if let Some(key) = hmac_key {
+            burn_hmac_key(&mut efuses, key).map_err(|error| self.failed(step, error))?;
+        }
         let made = FactoryPlan {
             chip: fleet.chip.id,
             mac: MAC,
@@ -152,10 +170,20 @@ impl Stage<'_> {
             },
             ..BootloaderSettings::default()
         };
-        let flash = NorFlash::from_bytes(made.flash).map_err(|error| self.failed(step, error))?;
+        Ok((made, settings, table))
+    }
+
+    /// A device as it left the factory, switched off.
+    fn switch_ready(
+        &self,
+        made: FactoryDevice,
+        settings: BootloaderSettings,
+    ) -> Result<VirtualDevice, RehearsalFailed> {
+        let flash = NorFlash::from_bytes(made.flash)
+            .map_err(|error| self.failed("making a virtual device", error))?;
         let mut device = VirtualDevice::new(flash, made.efuses, settings);
         device.set_trusted_time(Some(self.exhibit.time));
-        Ok((device, table))
+        Ok(device)
     }
 
     /// The fleet's bootloader, or a place holder signed with the project's own key.

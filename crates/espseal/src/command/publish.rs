@@ -88,6 +88,7 @@ fn answer(request: &PublishRequest, published: &Published) -> Answer {
         "epoch": published.epoch,
         "agents": published.agents,
         "esp-idf-devices": published.esp_idf_devices,
+        "esp-idf-files": published.esp_idf_files,
         "ppm": ppm,
         "held": held,
         "releases-version": published.signed.releases.version,
@@ -112,8 +113,8 @@ fn answer(request: &PublishRequest, published: &Published) -> Answer {
         published.body_length, published.body
     ))
     .line(format_args!(
-        "  opens for   {} agent(s) in epoch {}, {} ESP-IDF device(s)",
-        published.agents, published.epoch, published.esp_idf_devices
+        "  opens for   {} agent(s) in epoch {}, {} ESP-IDF device(s), {} of them with a file of their own",
+        published.agents, published.epoch, published.esp_idf_devices, published.esp_idf_files
     ))
     .line(format_args!(
         "  offered to  {}",
