@@ -22,6 +22,10 @@ pub enum Stage {
     Encrypting,
     /// Decrypting data from flash.
     Decrypting,
+    /// Making devices.
+    Making,
+    /// Enrolling devices.
+    Enrolling,
 }
 
 impl Stage {
@@ -38,6 +42,8 @@ impl Stage {
             Self::Signing => "signing",
             Self::Encrypting => "MiB encrypted",
             Self::Decrypting => "MiB decrypted",
+            Self::Making => "devices made",
+            Self::Enrolling => "devices enrolled",
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod admission;
 mod efuse_plan;
+mod factory;
 mod interruption;
 mod nvs;
 mod oracle;
