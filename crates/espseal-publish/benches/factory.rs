@@ -46,9 +46,10 @@ nvs,      data, nvs,      0x9000,   0x4000,
 otadata,  data, ota,      0xd000,   0x2000,
 nvs_keys, data, nvs_keys, 0xf000,   0x1000,   encrypted
 ota_0,    app,  ota_0,    0x10000,  0x160000,
-ota_1,    app,  ota_1,    0x180000, 0x160000,
 ";
-/// The same with room for a device key in flash.
+/// What stands behind it, never written.
+const SECOND_SLOT: &str = "ota_1, app, ota_1, 0x180000, 0x160000,\n";
+/// Room for a device key in flash.
 const KEY_PARTITION: &str = "device_key, data, 0x41, 0x170000, 0x1000, encrypted\n";
 
 fn main() {
@@ -123,7 +124,7 @@ fn wrap(cores: f64) {
         }
         f64::from(OPERATIONS) / started.elapsed().as_secs_f64()
     };
-    let base = each(&|| ProjectivePoint::mul_by_generator(black_box(&scalar)));
+    let base = each(&|| ProjectivePoint::GENERATOR * black_box(scalar));
     let any = each(&|| black_box(point) * black_box(scalar));
     // A wrap is one multiplication of the generator and one of the device's key.
     let bound = cores / (1.0 / base + 1.0 / any);
@@ -204,7 +205,8 @@ fn project(folder: &Path, id: ChipId, bits: u32, own: &str) -> Project {
     creation::create(folder, &new, 1_767_225_600, &Unwatched).unwrap();
     let target = id.target().unwrap();
     let in_flash = own.is_empty();
-    let table = format!("{PARTITIONS}{}", if in_flash { KEY_PARTITION } else { "" });
+    let key = if in_flash { KEY_PARTITION } else { "" };
+    let table = format!("{PARTITIONS}{key}{SECOND_SLOT}");
     fs::write(folder.join(format!("partitions/{target}.csv")), table).unwrap();
     let model = chip(id).unwrap();
     fs::write(folder.join("bootloader.bin"), images::bootloader(model)).unwrap();
