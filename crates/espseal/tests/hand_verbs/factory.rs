@@ -240,23 +240,23 @@ fn escrowed_key_is_found_by_the_address_of_its_chip() {
         assert!(said.contains(expected), "{said}");
     };
     fails(
-        &|words| words[10] = "7c:df:a1:00:00:02",
+        &|words| words[11] = "7c:df:a1:00:00:02",
         2,
         "none of the 1 keys",
     );
     fails(&|words| words[3] = "esp32s3", 1, "is for ESP32-C3");
-    fails(&|words| words[8] = "nowhere", 3, "nowhere");
+    fails(&|words| words[9] = "nowhere", 3, "nowhere");
     oracles::run(
         Command::new("age-keygen")
             .arg("-o")
             .arg(maker.path("other.txt")),
     );
     fails(
-        &|words| words[12] = "other.txt",
+        &|words| words[13] = "other.txt",
         1,
         "not encrypted for any identity",
     );
-    fails(&|words| words.truncate(11), 2, "--identity");
+    fails(&|words| words.truncate(12), 2, "--identity");
     oracles::run(Command::new("chmod").arg("644").arg(maker.path("id.txt")));
     fails(&|_| {}, 3, "mode 0644");
 }
