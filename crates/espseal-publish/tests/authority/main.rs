@@ -11,6 +11,7 @@
 mod admission;
 mod ecies;
 mod efuse_plan;
+mod factory;
 mod interruption;
 mod nvs;
 mod oracle;

@@ -362,7 +362,7 @@ pub(in crate::command) fn revision(text: &str) -> Result<u16, String> {
 }
 
 /// Reads LABEL=FILE.
-pub(super) fn data(text: &str) -> Result<(String, PathBuf), String> {
+pub(in crate::command) fn data(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((label, file)) if !label.is_empty() && !file.is_empty() => {
             Ok((label.into(), file.into()))
