@@ -61,6 +61,15 @@ pub enum Resource<'a> {
         /// Digest of the body.
         body: &'a Digest,
     },
+    /// `direct/<manifest digest>/<device id>-<slot>.cose`: a release for one device's flash key.
+    Direct {
+        /// Digest of the release's manifest.
+        manifest: &'a Digest,
+        /// The device.
+        device: &'a DeviceId,
+        /// Number of the OTA slot.
+        slot: u8,
+    },
 }
 
 /// An artefact, as read from a path.
@@ -107,6 +116,15 @@ pub enum OwnedResource {
         /// Digest of the body.
         body: Digest,
     },
+    /// See [`Resource::Direct`].
+    Direct {
+        /// Digest of the release's manifest.
+        manifest: Digest,
+        /// The device.
+        device: DeviceId,
+        /// Number of the OTA slot.
+        slot: u8,
+    },
 }
 
 impl Resource<'_> {
@@ -139,6 +157,15 @@ impl Resource<'_> {
             Self::IdfHeader { device, body } => {
                 path.text("idf/").hex(&device.0).text("/");
                 path.hex(&body.0).text(".header")
+            }
+            Self::Direct {
+                manifest,
+                device,
+                slot,
+            } => {
+                path.text("direct/").hex(&manifest.0).text("/");
+                path.hex(&device.0).text("-");
+                path.number((*slot).into()).text(".cose")
             }
         };
         path.0
@@ -186,6 +213,15 @@ impl OwnedResource {
             Self::Device(device) => Resource::Device(device),
             Self::IdfSubscription(device) => Resource::IdfSubscription(device),
             Self::IdfHeader { device, body } => Resource::IdfHeader { device, body },
+            Self::Direct {
+                manifest,
+                device,
+                slot,
+            } => Resource::Direct {
+                manifest,
+                device,
+                slot: *slot,
+            },
         }
     }
 }
@@ -198,7 +234,7 @@ impl fmt::Display for Resource<'_> {
 
 /// A path in the making: formatting without `core::fmt`, which a device may not need otherwise.
 ///
-/// Nothing is ever cut off: the longest path, that of an ESP-IDF header, takes 140 bytes.
+/// Nothing is ever cut off: the longest path, that of a direct manifest, takes 145 bytes.
 struct Path(String<MAX_PATH>);
 
 impl Path {
@@ -264,6 +300,15 @@ fn read_in_folder(folder: &str, rest: &str) -> Option<OwnedResource> {
                 group: number(group)?,
                 epoch: number(epoch)?,
                 prefix: ShardPrefix::parse(name.strip_suffix(".shard")?)?,
+            })
+        }
+        "direct" => {
+            let (manifest, name) = rest.split_once('/')?;
+            let (id, slot) = name.strip_suffix(".cose")?.split_once('-')?;
+            Some(OwnedResource::Direct {
+                manifest: Digest::from_hex(manifest)?,
+                device: device(id)?,
+                slot: u8::try_from(number(slot)?).ok()?,
             })
         }
         "devices" => device(rest.strip_suffix(".cbor")?).map(OwnedResource::Device),
@@ -332,6 +377,11 @@ mod tests {
             device: &ID,
             body: &D,
         };
+        let direct = |slot| Resource::Direct {
+            manifest: &D,
+            device: &ID,
+            slot,
+        };
         std::vec![
             (Resource::Now, "now.cose".into()),
             (Resource::Root(12), "root/12.cose".into()),
@@ -345,6 +395,8 @@ mod tests {
             (Resource::Device(&ID), format!("devices/{ID_HEX}.cbor")),
             (Resource::IdfSubscription(&ID), format!("idf/{ID_HEX}.cbor")),
             (header, format!("idf/{ID_HEX}/{HEX}.header")),
+            (direct(0), format!("direct/{HEX}/{ID_HEX}-0.cose")),
+            (direct(255), format!("direct/{HEX}/{ID_HEX}-255.cose")),
         ]
     }
 
@@ -386,6 +438,10 @@ mod tests {
             "root/-1.cose",
         ] {
             assert_eq!(Resource::parse(wrong), None, "{wrong}");
+        }
+        for slot in ["256", "00", "-1", "", "0-0"] {
+            let wrong = format!("direct/{HEX}/{ID_HEX}-{slot}.cose");
+            assert_eq!(Resource::parse(&wrong), None, "{wrong}");
         }
         assert_eq!(Resource::parse("root/4294967296.cose"), None);
         assert_eq!(
