@@ -20,6 +20,7 @@ pub mod efuse_keys;
 pub mod efuse_plan;
 pub mod enrolment;
 pub mod epochs;
+pub mod escrow;
 pub mod files;
 pub mod flash_encryption;
 pub mod idf_recipient;
