@@ -265,7 +265,7 @@ const ZERO: Digest = Digest([0; Digest::LEN]);
 
 /// Demands whole sectors.
 fn aligned(field: &'static str, found: u32) -> Result<(), MetadataError> {
-    let expected = found / SECTOR * SECTOR;
+    let expected = found & !SECTOR.wrapping_sub(1);
     if expected == found {
         return Ok(());
     }

@@ -9,15 +9,19 @@ use std::fmt::Display;
 use espseal_agent::agent::{Agent, BootOutcome, Parts, UpdateOutcome};
 use espseal_agent::config::{Config, Floors, Layout, Policy, Region, SignatureRule};
 use espseal_agent::crypto::SoftwareCrypto;
+use espseal_agent::device_key::DeviceKey;
 use espseal_agent::observer::Silent;
 use espseal_agent::platform::Slot;
 use espseal_agent::workspace::Workspace;
 use espseal_crypto::device_key::SoftwareDeviceKey;
+use espseal_crypto::epoch::{EpochKey, OpenFailed};
+use espseal_crypto::es256::SigningFailed;
 use espseal_crypto::flash_encryption::{FlashCryptConfig, FlashKey};
 use espseal_format::chip::Chip;
 use espseal_format::metadata::manifest::{ClassId, VendorId};
 use espseal_format::partition_table::{Entry, PartitionTable, PartitionType, Subtype};
-use espseal_format::units::{FlashOffset, Position};
+use espseal_format::units::{DeviceId, Digest, FlashOffset, KeyId, Position, Product};
+use espseal_format::wrap::ShardEntry;
 use espseal_twin::any_scheme::AnyScheme;
 use espseal_twin::boot::{
     AntiRollback, AppSlot, BootloaderSettings, EncryptionMode, SecureBootSupport,
@@ -48,7 +52,11 @@ pub struct TwinRehearsal;
 impl Rehearsal for TwinRehearsal {
     fn rehearse(&self, exhibit: &Exhibit<'_>) -> Result<Rehearsed, RehearsalFailed> {
         let stage = Stage { exhibit };
-        let (mut device, table) = stage.make_device()?;
+        let drawn = draw_flash_key(exhibit.fleet.chip).ok_or_else(|| {
+            let found = "the chip has no flash encryption";
+            stage.failed("making a virtual device", found)
+        })?;
+        let (mut device, table) = stage.make_device(&drawn, FlashCryptConfig::DEFAULT)?;
         let mut log = Vec::new();
         let running = stage.boot(&mut device, &mut log, "starting it from the factory")?;
         log.push(format!("boots from {running} after the factory"));
@@ -66,7 +74,16 @@ impl Rehearsal for TwinRehearsal {
                     format_args!("the agent verifies RSA-3072, ECDSA P-192 and P-256, not {found}"),
                 ));
             }
-            Some(at) => stage.update(&mut device, &table, at, &mut log)?,
+            Some(at) => {
+                stage.update(&mut device, &table, at, Way::Sealed, &mut log)?;
+                if let Some(direct) = exhibit.direct {
+                    let (key, config) = (&direct.key.key, direct.key.config);
+                    let (mut device, table) = stage.make_device(key, config)?;
+                    stage.boot(&mut device, &mut log, "starting the one for direct images")?;
+                    let way = Way::Direct(direct.device);
+                    stage.update(&mut device, &table, at, way, &mut log)?;
+                }
+            }
             None if exhibit.agents > 0 => {
                 return Err(stage.failed(
                     "looking for the agent's journal",
@@ -93,7 +110,11 @@ impl Stage<'_> {
         }
     }
 
-    fn make_device(&self) -> Result<(VirtualDevice, PartitionTable), RehearsalFailed> {
+    fn make_device(
+        &self,
+        flash_key: &FlashKey,
+        config: FlashCryptConfig,
+    ) -> Result<(VirtualDevice, PartitionTable), RehearsalFailed> {
         let step = "making a virtual device";
         let fleet = self.exhibit.fleet;
         let mut table = fleet.partitions.clone();
@@ -118,14 +139,12 @@ impl Stage<'_> {
             .find(|size| *size >= end)
             .ok_or_else(|| self.failed(step, "the partitions need more than 16 MB"))?;
         let bootloader = self.bootloader()?;
-        let flash_key = draw_flash_key(fleet.chip)
-            .ok_or_else(|| self.failed(step, "the chip has no flash encryption"))?;
         let scheme = self.exhibit.image.scheme();
         let locking = Locking {
             flash_encryption: Some(FlashLock {
-                key: &flash_key,
+                key: flash_key,
                 mode: EncryptionMode::Release,
-                config: FlashCryptConfig::DEFAULT,
+                config,
             }),
             secure_boot: Some(SecureBootLock::V2 {
                 scheme,
@@ -219,6 +238,7 @@ impl Stage<'_> {
         device: &mut VirtualDevice,
         table: &PartitionTable,
         journal: FlashOffset,
+        way: Way,
         log: &mut Vec<String>,
     ) -> Result<(), RehearsalFailed> {
         let step = "setting up its repository";
@@ -229,13 +249,23 @@ impl Stage<'_> {
         let mut player = Player {
             stage: self,
             config: self.config(table, journal, &root)?,
-            keys,
+            keys: Keys {
+                id: match way {
+                    Way::Sealed => keys.device_id(),
+                    Way::Direct(device) => device,
+                },
+                own: keys,
+            },
             repository: folder.path().join("repository"),
         };
 
         let outcome = player.act(device, "updating", |agent| {
             agent.on_boot().map_err(|error| error.to_string())?;
-            agent.update().map_err(|error| error.to_string())
+            match way {
+                Way::Sealed => agent.update(),
+                Way::Direct(_) => agent.update_direct(),
+            }
+            .map_err(|error| error.to_string())
         })?;
         let UpdateOutcome::RestartToBoot { slot } = outcome else {
             return Err(self.failed("updating", format!("it answered {outcome:?}")));
@@ -258,9 +288,15 @@ impl Stage<'_> {
         if running != AppSlot::Ota(1) {
             return Err(self.failed(step, format!("{running} runs")));
         }
-        log.push(format!(
-            "updated, confirmed, and still boots from {running} after a restart"
-        ));
+        log.push(match way {
+            Way::Sealed => {
+                format!("updated, confirmed, and still boots from {running} after a restart")
+            }
+            Way::Direct(device) => format!(
+                "updated by the direct image of {device} with its flash key, confirmed, and still \
+                 boots from {running} after a restart"
+            ),
+        });
         Ok(())
     }
 
@@ -313,11 +349,50 @@ impl Stage<'_> {
     }
 }
 
+/// How the release comes to the virtual device.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Sealed for everybody.
+    Sealed,
+    /// As ciphertext for the flash of this device.
+    Direct(DeviceId),
+}
+
+/// The virtual device's keys, under the name of the device that it stands for.
+struct Keys {
+    own: SoftwareDeviceKey,
+    id: DeviceId,
+}
+
+impl DeviceKey for Keys {
+    fn device_id(&self) -> DeviceId {
+        self.id
+    }
+
+    fn open_epoch_key(
+        &mut self,
+        product: &Product,
+        group: u32,
+        epoch: u32,
+        entry: &ShardEntry,
+    ) -> Result<EpochKey, OpenFailed> {
+        self.own.open_epoch_key(product, group, epoch, entry)
+    }
+
+    fn report_key_id(&self) -> KeyId {
+        KeyId::of(&self.own.report_key())
+    }
+
+    fn sign_report(&mut self, digest: &Digest) -> Result<[u8; 64], SigningFailed> {
+        self.own.sign_report(digest)
+    }
+}
+
 /// The agent on the virtual device.
 struct Player<'a> {
     stage: &'a Stage<'a>,
     config: Config<'a>,
-    keys: SoftwareDeviceKey,
+    keys: Keys,
     repository: std::path::PathBuf,
 }
 
@@ -326,7 +401,7 @@ type TwinAgent<'a> = Agent<
     'a,
     FlashPort<'a>,
     FolderTransport,
-    &'a mut SoftwareDeviceKey,
+    &'a mut Keys,
     PlatformPort<'a>,
     Silent,
     SoftwareCrypto<AnyScheme>,
