@@ -272,6 +272,9 @@ where
         let demands = self.demands(journal, region)?;
         let mut blank = Manifest::BLANK;
         let manifest = self.fetch_manifest(journal, &offered, demands, &mut blank)?;
+        self.medium.event(&Event::Offered {
+            manifest: offered.manifest,
+        });
         let task = Task {
             manifest: &manifest,
             offered: &offered,

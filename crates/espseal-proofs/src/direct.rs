@@ -18,12 +18,32 @@ pub(crate) fn publish(
     image: &[u8],
 ) {
     let key = geometry.flash_key();
+    publish_as(maker, geometry, device, manifest, image, &key, |_| {});
+}
+
+/// As [`publish`], encrypted with any key, for what `bend` makes of it.
+pub(crate) fn publish_as(
+    maker: &mut Maker,
+    geometry: &Geometry,
+    device: DeviceId,
+    manifest: Digest,
+    image: &[u8],
+    key: &FlashKey,
+    bend: impl Fn(&mut DirectManifest),
+) {
     let layout = geometry.layout();
     for (slot, region) in (0..).zip(&layout.slots) {
-        let mut direct = describe(maker, &key, device, manifest, image);
+        let mut direct = describe(maker, key, device, manifest, image);
         direct.slot = region.offset;
         direct.journal = layout.journal;
-        put(maker, &key, slot, direct, image);
+        bend(&mut direct);
+        let bytes = signed(maker, key, direct, image);
+        let resource = Resource::Direct {
+            manifest: &manifest,
+            device: &device,
+            slot,
+        };
+        maker.put(resource, bytes);
     }
 }
 
@@ -52,8 +72,9 @@ fn describe(
     }
 }
 
-/// Encrypts, signs and stores; the images of the proofs are whole sectors.
-fn put(maker: &mut Maker, key: &FlashKey, slot: u8, mut direct: DirectManifest, image: &[u8]) {
+/// Encrypts and stores an image, and signs its direct manifest; the images of the proofs are whole
+/// sectors.
+fn signed(maker: &mut Maker, key: &FlashKey, mut direct: DirectManifest, image: &[u8]) -> Vec<u8> {
     let cipher = FlashCipher::new(key, FlashCryptConfig::DEFAULT);
     let encrypted = |at: u32, plain: &[u8]| {
         let mut cells = plain.to_vec();
@@ -73,16 +94,5 @@ fn put(maker: &mut Maker, key: &FlashKey, slot: u8, mut direct: DirectManifest, 
     maker.put(Resource::Body(&direct.body), body);
     maker.put(Resource::Pages(&direct.body), hashes);
     let payload = encoded(|out| direct.encode(out).unwrap());
-    let bytes = sign1(
-        &maker.keys.releases,
-        Role::Direct,
-        &maker.product,
-        &payload,
-    );
-    let resource = Resource::Direct {
-        manifest: &direct.manifest,
-        device: &direct.device,
-        slot,
-    };
-    maker.put(resource, bytes);
+    sign1(&maker.keys.releases, Role::Direct, &maker.product, &payload)
 }

@@ -43,7 +43,7 @@ pub struct DirectRequest {
 }
 
 /// A release as ciphertext for one slot of one device.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DirectImage {
     /// What is signed about it.
     pub manifest: DirectManifest,

@@ -541,9 +541,12 @@ fn sealed_and_direct_updates_may_take_turns_on_one_device() {
 }
 
 #[test]
-fn events_tell_when_the_flash_key_is_proven() {
+fn events_tell_what_is_installed_and_when_the_flash_key_is_proven() {
     let mut world = world();
     activated(&mut world);
     let proven = |event: &Event| matches!(event, Event::KeyCommitted);
     assert_eq!(world.diary.count(proven), 1);
+    let manifest = world.manifest;
+    let offered = |event: &Event| *event == Event::Offered { manifest };
+    assert_eq!(world.diary.count(offered), 1);
 }

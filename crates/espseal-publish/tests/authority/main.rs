@@ -9,6 +9,7 @@
 )]
 
 mod admission;
+mod direct;
 mod efuse_plan;
 mod interruption;
 mod nvs;
