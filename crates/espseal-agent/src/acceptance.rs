@@ -295,8 +295,8 @@ pub fn direct(direct: &DirectManifest, demands: &DirectDemands) -> Result<(), Ag
         return Err(MetadataError::WrongProduct { document }.into());
     }
     if direct.manifest != demands.manifest {
-        let (expected, found) = (demands.manifest, direct.manifest);
-        return Err(DeviceError::DirectRelease { expected, found }.into());
+        let found = direct.manifest;
+        return Err(DeviceError::DirectRelease { found }.into());
     }
     if direct.device != demands.device {
         return Err(DeviceError::DirectDevice.into());

@@ -79,9 +79,7 @@ pub enum DeviceError {
     FlashNotEncrypted,
     /// The direct manifest is for another release.
     DirectRelease {
-        /// SHA-256 of the manifest on offer.
-        expected: Digest,
-        /// The one it names.
+        /// SHA-256 of the manifest it names, which is not on offer.
         found: Digest,
     },
     /// The direct manifest is for another device.
@@ -240,9 +238,9 @@ impl fmt::Display for DeviceError {
             Self::FlashNotEncrypted => f.write_str(
                 "flash encryption is off; a direct image is ciphertext, publish a sealed one",
             ),
-            Self::DirectRelease { expected, found } => write!(
+            Self::DirectRelease { found } => write!(
                 f,
-                "direct image is for manifest {found}, {expected} is on offer; publish it anew"
+                "direct image is for manifest {found}, which is not on offer; publish it anew"
             ),
             Self::DirectDevice => f.write_str("direct image is for another device"),
             Self::DirectScheme { expected, found } => write!(
