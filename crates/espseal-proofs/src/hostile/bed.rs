@@ -86,7 +86,6 @@ impl<'s> Bed<'s> {
             Way::Sealed => agent.update(),
             Way::Direct => agent.update_direct(),
         };
-        drop(agent);
         let changes = self.device.flash_mut().record_changes();
         let sector = |at: FlashOffset| at.get() & !(SECTOR_SIZE as u32 - 1);
         let touched: BTreeSet<u32> = changes.iter().map(|change| sector(change.offset)).collect();
