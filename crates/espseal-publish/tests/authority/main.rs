@@ -9,6 +9,7 @@
 )]
 
 mod admission;
+mod direct;
 mod ecies;
 mod efuse_plan;
 mod factory;
