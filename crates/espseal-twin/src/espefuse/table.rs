@@ -12,6 +12,7 @@ mod esp32h2;
 mod esp32p4;
 mod esp32s2;
 mod esp32s3;
+mod shared;
 
 use espseal_format::chip::{Chip, ChipId};
 
@@ -125,6 +126,16 @@ const fn row(
         kind,
         listed: true,
     }
+}
+
+/// A bit that `burn-efuse` takes.
+const fn flag(name: &'static str, category: Category) -> Row {
+    row(name, &[], category, Kind::Flag)
+}
+
+/// A number that `burn-efuse` takes.
+const fn number(name: &'static str, category: Category) -> Row {
+    row(name, &[], category, Kind::Number)
 }
 
 /// A field that is only shown.

@@ -29,7 +29,7 @@ enum DeviceKey {
     /// `PRE_ENCRYPTED_OTA_USE_RSA`: it is in the header, wrapped.
     Rsa(Box<Pkcs1PrivateDecryptingKey>),
     /// `PRE_ENCRYPTED_OTA_USE_ECIES`: it is agreed on.
-    Ecies(HmacPeripheral),
+    Ecies(Box<HmacPeripheral>),
 }
 
 /// What is known once the header is complete.
@@ -69,7 +69,7 @@ impl Decryptor {
     pub fn ecies(efuses: &Efuses, hmac_key_id: usize) -> Result<Self, DecryptError> {
         let peripheral = efuses.hmac_peripheral(hmac_key_id);
         let peripheral = peripheral.ok_or(DecryptError::HmacKeyNotFound)?;
-        Ok(Self::with(DeviceKey::Ecies(peripheral)))
+        Ok(Self::with(DeviceKey::Ecies(Box::new(peripheral))))
     }
 
     const fn with(key: DeviceKey) -> Self {

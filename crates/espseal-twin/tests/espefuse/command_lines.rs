@@ -106,6 +106,37 @@ fn random_command_lines_leave_the_file_that_espefuse_leaves() {
     assert!(count("accepted") > 80 && count("refused") > 60);
 }
 
+#[test]
+fn burn_custom_mac_keeps_its_word_behind_a_flag_whatever_follows() {
+    let mut tool = Tool::start();
+    let folder = tempfile::tempdir().unwrap();
+    let keys = Keys::make(folder.path());
+    let mut alike = 0;
+    for chip in CHIPS.iter().filter(|chip| chip.revisions.start == 0) {
+        for words in [
+            "burn-custom-mac --force-write-always aa:cd:ef:01:02:03 burn-custom-mac \
+             --force-write-always aa:cd:ef:01:02:05",
+            "burn-custom-mac --force-write-always aa:cd:ef:01:02:03 burn-custom-mac \
+             aa:cd:ef:01:02:05",
+            "burn-custom-mac --force-write-always --force-write-always aa:cd:ef:01:02:03 \
+             burn-bit BLOCK3 1",
+            "burn-bit --force-write-always BLOCK3 1 burn-custom-mac aa:cd:ef:01:02:03",
+        ] {
+            for name in ["theirs.bin", "ours.bin"] {
+                drop(fs::remove_file(folder.path().join(name)));
+            }
+            let target = chip.id.target().unwrap();
+            let words: Vec<_> = words.split_whitespace().map(String::from).collect();
+            let theirs = tool.call(folder.path(), &argv(target, "theirs.bin", &words));
+            let ours = call(folder.path(), &argv(target, "ours.bin", &words), &keys);
+            let difference = compare(folder.path(), &theirs, &ours, false);
+            assert_eq!(difference, None, "{target} {words:?}: {theirs:?} {ours:?}");
+            alike += 1;
+        }
+    }
+    println!("{alike} command lines alike");
+}
+
 /// What differs between the two programs; nothing when they agree.
 fn compare(
     folder: &Path,

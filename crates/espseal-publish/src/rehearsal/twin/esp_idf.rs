@@ -157,9 +157,9 @@ fn download(
     };
     let efuses = device.efuses();
     let keys = 0..efuses.map().keys.len();
-    let decryptors = keys.filter_map(|id| Decryptor::ecies(efuses, id).ok());
+    let mut decryptors = keys.filter_map(|id| Decryptor::ecies(efuses, id).ok());
     let decryptor = decryptors
-        .last()
+        .next()
         .ok_or(idf::DecryptError::HmacKeyNotFound)?;
     let mut server = Server { file };
     HttpsOta::run(device, &mut server, download, decryptor, Finish::CheckTag)

@@ -17,7 +17,8 @@ use crate::cli::Outcome;
 #[command(after_help = "\
 Examples:
   espseal device key --new --hmac-key device_hmac_key.bin --public-key device_pub_key.pem
-  espefuse burn-key BLOCK_KEY1 device_hmac_key.bin HMAC_UP         # before RD_DIS is write-protected
+  espefuse burn-key BLOCK_KEY1 device_hmac_key.bin HMAC_UP         # before RD_DIS is write-protected, or
+  espseal efuse plan --chip esp32c3 --device-key device_hmac_key.bin --device-key-block 1 ...
   espseal device key --hmac-key device_hmac_key.bin --record device.toml --chip esp32c3 --channel production
   espseal device enroll device.toml
 
