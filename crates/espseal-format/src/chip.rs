@@ -69,6 +69,18 @@ pub fn chip_of_revision(id: ChipId, revision: u16) -> Option<&'static Chip> {
     CHIPS.iter().copied().find(of)
 }
 
+/// Returns the table of the silicon that an image is built for, given the limits in its header; that of the
+/// newest silicon when they exclude all. A highest revision of 0 or 65535 is none.
+///
+/// Source: ESP-IDF `bootloader_common_loader.c`, `IS_MAX_REV_SET`.
+#[must_use]
+pub fn chip_for(id: ChipId, lowest: u16, highest: u16) -> Option<&'static Chip> {
+    let highest = if highest == 0 { u16::MAX } else { highest };
+    let fits = |chip: &&Chip| chip.revisions.start <= highest && lowest < chip.revisions.end;
+    let mut tables = CHIPS.iter().copied().filter(|chip| chip.id == id);
+    tables.find(fits).or_else(|| chip(id))
+}
+
 /// Returns how a chip maps flash; `None` for the chips that [`chip`] does not know.
 #[must_use]
 pub fn mapping(id: ChipId) -> Option<&'static Mapping> {

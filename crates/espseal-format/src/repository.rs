@@ -76,6 +76,15 @@ pub enum Resource<'a> {
         /// Digest of the whole file.
         file: &'a Digest,
     },
+    /// `direct/<manifest digest>/<device id>-<slot>.cose`: a release for one device's flash key.
+    Direct {
+        /// Digest of the release's manifest.
+        manifest: &'a Digest,
+        /// The device.
+        device: &'a DeviceId,
+        /// Number of the OTA slot.
+        slot: u8,
+    },
 }
 
 /// An artefact, as read from a path.
@@ -136,6 +145,15 @@ pub enum OwnedResource {
         /// Digest of the whole file.
         file: Digest,
     },
+    /// See [`Resource::Direct`].
+    Direct {
+        /// Digest of the release's manifest.
+        manifest: Digest,
+        /// The device.
+        device: DeviceId,
+        /// Number of the OTA slot.
+        slot: u8,
+    },
 }
 
 impl Resource<'_> {
@@ -168,6 +186,15 @@ impl Resource<'_> {
             Self::IdfHeader { device, body } => path.idf(device, body, ".header"),
             Self::IdfLink { device, body } => path.idf(device, body, ".link"),
             Self::IdfFile { device, file } => path.idf(device, file, ".bin"),
+            Self::Direct {
+                manifest,
+                device,
+                slot,
+            } => {
+                path.text("direct/").hex(&manifest.0).text("/");
+                path.hex(&device.0).text("-");
+                path.number((*slot).into()).text(".cose")
+            }
         };
         path.0
     }
@@ -216,6 +243,15 @@ impl OwnedResource {
             Self::IdfHeader { device, body } => Resource::IdfHeader { device, body },
             Self::IdfLink { device, body } => Resource::IdfLink { device, body },
             Self::IdfFile { device, file } => Resource::IdfFile { device, file },
+            Self::Direct {
+                manifest,
+                device,
+                slot,
+            } => Resource::Direct {
+                manifest,
+                device,
+                slot: *slot,
+            },
         }
     }
 }
@@ -228,7 +264,7 @@ impl fmt::Display for Resource<'_> {
 
 /// A path in the making: formatting without `core::fmt`, which a device may not need otherwise.
 ///
-/// Nothing is ever cut off: the longest path, that of an ESP-IDF header, takes 140 bytes.
+/// Nothing is ever cut off: the longest path, that of a direct manifest, takes 145 bytes.
 struct Path(String<MAX_PATH>);
 
 impl Path {
@@ -301,6 +337,15 @@ fn read_in_folder(folder: &str, rest: &str) -> Option<OwnedResource> {
                 group: number(group)?,
                 epoch: number(epoch)?,
                 prefix: ShardPrefix::parse(name.strip_suffix(".shard")?)?,
+            })
+        }
+        "direct" => {
+            let (manifest, name) = rest.split_once('/')?;
+            let (id, slot) = name.strip_suffix(".cose")?.split_once('-')?;
+            Some(OwnedResource::Direct {
+                manifest: Digest::from_hex(manifest)?,
+                device: device(id)?,
+                slot: u8::try_from(number(slot)?).ok()?,
             })
         }
         "devices" => device(rest.strip_suffix(".cbor")?).map(OwnedResource::Device),
@@ -383,6 +428,11 @@ mod tests {
             device: &ID,
             file: &D,
         };
+        let direct = |slot| Resource::Direct {
+            manifest: &D,
+            device: &ID,
+            slot,
+        };
         std::vec![
             (Resource::Now, "now.cose".into()),
             (Resource::Root(12), "root/12.cose".into()),
@@ -398,6 +448,8 @@ mod tests {
             (header, format!("idf/{ID_HEX}/{HEX}.header")),
             (link, format!("idf/{ID_HEX}/{HEX}.link")),
             (file, format!("idf/{ID_HEX}/{HEX}.bin")),
+            (direct(0), format!("direct/{HEX}/{ID_HEX}-0.cose")),
+            (direct(255), format!("direct/{HEX}/{ID_HEX}-255.cose")),
         ]
     }
 
@@ -439,6 +491,10 @@ mod tests {
             "root/-1.cose",
         ] {
             assert_eq!(Resource::parse(wrong), None, "{wrong}");
+        }
+        for slot in ["256", "00", "-1", "", "0-0"] {
+            let wrong = format!("direct/{HEX}/{ID_HEX}-{slot}.cose");
+            assert_eq!(Resource::parse(&wrong), None, "{wrong}");
         }
         assert_eq!(Resource::parse("root/4294967296.cose"), None);
         assert_eq!(

@@ -24,6 +24,10 @@ pub enum Stage {
     Encrypting,
     /// Decrypting data from flash.
     Decrypting,
+    /// Making devices.
+    Making,
+    /// Enrolling devices.
+    Enrolling,
 }
 
 impl Stage {
@@ -41,6 +45,8 @@ impl Stage {
             Self::Signing => "signing",
             Self::Encrypting => "MiB encrypted",
             Self::Decrypting => "MiB decrypted",
+            Self::Making => "devices made",
+            Self::Enrolling => "devices enrolled",
         }
     }
 }

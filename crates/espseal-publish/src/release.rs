@@ -18,12 +18,13 @@ use espseal_format::units::{Digest, Position, SecurityVersion};
 use rand_core::Rng as _;
 
 use crate::authority::{Authority, AuthorityError, Draft, Signed, Visible, random};
+use crate::direct::{DirectRelease, DirectRequest};
 use crate::idf_recipient::Opening;
 use crate::image_check::{CheckedImage, check_image, read_image};
 use crate::metadata_signing::expiry;
 use crate::observer::{Observer, Stage};
 use crate::project::{Channel, Fleet, Project, names};
-use crate::rehearsal::{Exhibit, Rehearsal, Rehearsed};
+use crate::rehearsal::{DirectExhibit, Exhibit, Rehearsal, Rehearsed};
 use crate::repository::Store as _;
 use crate::seal::{SealedBody, seal};
 
@@ -44,6 +45,8 @@ pub struct PublishRequest {
     pub min_seq: u64,
     /// What to do when the repository was lost.
     pub repository: RepositoryState,
+    /// Where flash keys are, to make direct images besides; `None` for none.
+    pub direct: Option<DirectRequest>,
 }
 
 /// Which repository a release goes to.
@@ -84,6 +87,8 @@ pub struct Published {
     pub esp_idf_devices: usize,
     /// Those of them that got a file of their own.
     pub esp_idf_files: usize,
+    /// Devices that it was made for directly; `None` when nobody asked.
+    pub direct_devices: Option<usize>,
     /// What the rehearsal showed.
     pub rehearsed: Rehearsed,
     /// What was signed.
@@ -122,8 +127,22 @@ impl Authority {
         let manifest_digest = Digest::of(&manifest_bytes);
         stop_if_asked(observer)?;
 
-        observer.begin(Stage::Rehearsing, 0);
         let fleet = fleet_of(&self.project, request, &channel, image.chip())?;
+        let audience = match &request.direct {
+            Some(direct) => Some(self.direct_audience(direct, &channel, fleet)?),
+            None => None,
+        };
+        let release = audience.as_ref().map(|audience| DirectRelease {
+            product: self.project.product,
+            manifest: manifest_digest,
+            image: &image,
+            journal: audience.journal(),
+        });
+        let direct = match (&release, &audience) {
+            (Some(release), Some(audience)) => Some(DirectExhibit::of(release, audience)?),
+            _ => None,
+        };
+        observer.begin(Stage::Rehearsing, 0);
         let rehearsed = rehearsal.rehearse(&Exhibit {
             project: &self.project,
             fleet,
@@ -135,6 +154,7 @@ impl Authority {
             position,
             agents: self.agents(&channel).len(),
             esp_idf_files: self.esp_idf_ecies(&channel, image.chip()).count(),
+            direct: direct.as_ref(),
             time,
         })?;
         stop_if_asked(observer)?;
@@ -154,6 +174,12 @@ impl Authority {
             self.store_records()?;
         }
         self.store_release(&sealed, &manifest_digest, &manifest_bytes)?;
+        let direct_devices = match (&release, &audience) {
+            (Some(release), Some(audience)) => {
+                Some(self.store_direct(release, audience, observer)?)
+            }
+            _ => None,
+        };
 
         let mut draft = visible
             .as_ref()
@@ -191,6 +217,7 @@ impl Authority {
             agents: self.agents(&channel).len(),
             esp_idf_devices: esp_idf_headers.saturating_add(esp_idf_files),
             esp_idf_files,
+            direct_devices,
             rehearsed,
             signed,
             channel,

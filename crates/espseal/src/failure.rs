@@ -123,6 +123,8 @@ from_blamed!(
     espseal_publish::debug_certificate::UscError,
     espseal_publish::enrolment::EnrolmentError,
     espseal_publish::enrolment::ecies::EciesKeyError,
+    espseal_publish::escrow::EscrowError,
+    espseal_publish::factory::error::MakeError,
     espseal_publish::flash_encryption::FlashDataError,
     espseal_publish::image_signing::SignError,
     espseal_publish::keys::KeyError,

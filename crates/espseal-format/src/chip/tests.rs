@@ -18,6 +18,29 @@ fn every_table_is_found_under_its_own_number() {
 }
 
 #[test]
+fn an_image_is_for_the_silicon_that_its_header_lets_in() {
+    let of = |lowest, highest| chip_for(ChipId::Esp32P4, lowest, highest).unwrap();
+    for (lowest, highest, start) in [
+        (0, 199, 0),
+        (100, 199, 0),
+        (0, 299, 0),
+        (0, 300, 300),
+        (300, 399, 300),
+        (301, 399, 300),
+        (0, 0, 300),
+        (0, u16::MAX, 300),
+        (299, 299, 0),
+    ] {
+        assert_eq!(
+            of(lowest, highest).revisions.start,
+            start,
+            "{lowest} {highest}"
+        );
+    }
+    assert!(chip_for(ChipId::Unknown(1), 0, 0).is_none());
+}
+
+#[test]
 fn what_is_mapped_is_not_loaded() {
     for chip in CHIPS {
         for range in chip.ram {

@@ -6,6 +6,7 @@ use espseal_format::chip::ChipId;
 use espseal_format::units::{ChannelName, Digest, Position};
 
 use crate::blame::Blame;
+use crate::direct::DirectError;
 use crate::enrolment::EnrolmentError;
 use crate::epochs::EpochError;
 use crate::files::FileError;
@@ -171,6 +172,9 @@ pub enum AuthorityError {
     /// An epoch cannot be made or opened.
     #[error(transparent)]
     Epoch(#[from] EpochError),
+    /// A direct image cannot be made.
+    #[error(transparent)]
+    Direct(#[from] DirectError),
     /// An ESP-IDF header cannot be made.
     #[error(transparent)]
     Header(#[from] HeaderError),
@@ -218,6 +222,7 @@ impl AuthorityError {
             Self::Image(error) => error.blame(),
             Self::Seal(error) => error.blame(),
             Self::Epoch(error) => error.blame(),
+            Self::Direct(error) => error.blame(),
             Self::Header(error) => error.blame(),
             Self::SealedFile(error) => error.blame(),
             Self::Signing(error) => error.blame(),

@@ -60,7 +60,7 @@ impl Authority {
             .epochs
             .start(&mut rng, channel.group, number, &recipients)?;
         self.epochs
-            .wrap_for_all(&mut rng, &next, &recipients, &self.store, observer)?;
+            .wrap_for_all(&next, &recipients, &self.store, observer)?;
         let (Some(visible), Some(current)) = (visible, current) else {
             return Ok(next);
         };

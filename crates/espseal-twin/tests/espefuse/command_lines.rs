@@ -55,6 +55,13 @@ fn random_command_lines_leave_the_file_that_espefuse_leaves() {
                 let target = chip.id.target().unwrap();
                 let theirs = tool.call(folder.path(), &argv(target, "theirs.bin", &words));
                 let ours = call(folder.path(), &argv(target, "ours.bin", &words), &keys);
+                let files =
+                    ["ours.bin", "theirs.bin"].map(|name| fs::read(folder.path().join(name)));
+                if let [Ok(ours), Ok(theirs)] = &files
+                    && crate::guards_of_other_silicon(chip, ours, theirs)
+                {
+                    break;
+                }
                 let difference = compare(folder.path(), &theirs, &ours, index % 8 == 7);
                 if let Some(difference) = difference {
                     differences.push(format!(

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use comfy_table::Table;
-use espseal_publish::admission::Access;
 use espseal_publish::enrolment::registry::Registry;
 use espseal_publish::enrolment::{Device as Record, Recipient, Standing};
 use espseal_publish::project::Project;
@@ -77,14 +76,8 @@ impl Enroll {
         let observer = context.progress.watch_interrupt();
         let mut authority = context.authority()?;
         let devices = authority.read_devices(&self.records)?;
-        let mut enrolled = Vec::new();
-        let mut waiting = 0usize;
-        for device in devices {
-            let entry = describe(&device);
-            let access = authority.enrol(device, observer)?;
-            waiting = waiting.saturating_add(usize::from(access == Access::NextRelease));
-            enrolled.push(entry);
-        }
+        let enrolled: Vec<_> = devices.iter().map(describe).collect();
+        let waiting = authority.enrol_all(devices, observer)?.len();
         let count = enrolled.len();
         let mut answer = Answer::new(json!({ "enrolled": enrolled, "from-next-release": waiting }))
             .line(format_args!("enrolled {count} device(s)"));

@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::io::{Cursor, empty};
 
 use espseal_crypto::ecies::HmacKey;
+use espseal_crypto::flash_encryption::FlashCryptConfig;
 use espseal_twin::boot::{AppSlot, BootloaderSettings};
 use espseal_twin::device::VirtualDevice;
 use espseal_twin::efuse::{EfuseError, Efuses, KeyProtection, KeyToBurn, KeyUse};
@@ -67,7 +68,9 @@ impl Stage<'_> {
             seal_file(&device.public_key(), image).map_err(|error| self.failed(step, error))
         };
         let file = seal(&key)?.bytes;
-        let (made, settings, _) = self.make_device(Some(&key))?;
+        let flash_key = self.draw_flash_key()?;
+        let (made, settings, _) =
+            self.make_device(&flash_key, FlashCryptConfig::DEFAULT, Some(&key))?;
         for max in [None, Some(RANGE)] {
             self.install(self.copy(&made, settings)?, &file, max)?;
         }
