@@ -7,7 +7,7 @@ use espseal_format::units::Digest;
 
 use crate::agent::Agent;
 use crate::boot::{self, Verdict};
-use crate::crypto::Crypto;
+use crate::crypto::{Crypto, sha256_of};
 use crate::device_key::DeviceKey;
 use crate::error::{AgentError, DeviceError, Misuse};
 use crate::flash::Flash;
@@ -16,7 +16,7 @@ use crate::medium::SECTOR;
 use crate::observer::{Event, Observer};
 use crate::platform::Platform;
 use crate::transport::Transport;
-use crate::verify::{self, SlotReader};
+use crate::verify::SlotReader;
 
 impl<F, T, K, P, O, C> Agent<'_, F, T, K, P, O, C>
 where
@@ -101,7 +101,7 @@ where
         let signed = layout.signed_len.saturating_add(SECTOR);
         for length in [layout.image_len, signed] {
             if length <= image.len()
-                && verify::sha256(&mut image, length, &mut self.crypto, scratch)? == *expected
+                && sha256_of(&mut image, length, &mut self.crypto, scratch)? == *expected
             {
                 return Ok(true);
             }

@@ -12,10 +12,11 @@ use espseal_crypto::content::{BodyKeystream, ContentKey, Iv};
 use espseal_crypto::secure_boot::{
     verify_ecdsa_p192, verify_ecdsa_p256, verify_ecdsa_p384, verify_rsa,
 };
+use espseal_format::read::{self, ReadAt};
 use espseal_format::sha256::Sha256;
 use espseal_format::sha384::Sha384;
 use espseal_format::signature_block::SignatureBlock;
-use espseal_format::units::{Digest, Digest384};
+use espseal_format::units::{Digest, Digest384, SECTOR_SIZE};
 
 /// Hashing, the body's keystream, and verification of secure-boot signatures.
 ///
@@ -23,16 +24,11 @@ use espseal_format::units::{Digest, Digest384};
 /// or accept what only the chip's ROM would still refuse.
 pub trait Crypto {
     /// A running SHA-256, which may borrow the peripheral.
-    type Sha256<'c>: Hasher<Digest = Digest>
+    type Sha256<'c>: Hasher
     where
         Self: 'c;
 
-    /// A running hash of what secure boot signs: SHA-256, but SHA-384 for P-384.
-    type ImageHash<'c>: Hasher<Digest = Self::ImageDigest>
-    where
-        Self: 'c;
-
-    /// What [`image_hash`](Self::image_hash) ends in.
+    /// The digest that secure boot signs: SHA-256, but SHA-384 for P-384.
     type ImageDigest;
 
     /// The opened content key of one body, prepared for [`apply`](Self::apply); wiped when dropped.
@@ -41,15 +37,24 @@ pub trait Crypto {
     /// Starts a hash.
     fn sha256(&mut self) -> Self::Sha256<'_>;
 
-    /// Starts a hash of what secure boot signs.
-    fn image_hash(&mut self) -> Self::ImageHash<'_>;
-
     /// Prepares the keystream of one body.
     fn keystream(&mut self, key: &ContentKey, iv: &Iv) -> Self::Keystream;
 
     /// Encrypts or decrypts the stretch of the body that starts at `byte_offset`, in place, as
     /// [`BodyKeystream::apply`] does.
     fn apply(&mut self, keystream: &Self::Keystream, byte_offset: u32, stretch: &mut [u8]);
+
+    /// Takes the digest that secure boot signs of the first `length` bytes of an image; [`sha256_of`] where
+    /// that is SHA-256.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    fn image_digest<R: ReadAt>(
+        &mut self,
+        image: &mut R,
+        length: u32,
+        scratch: &mut [u8; SECTOR_SIZE],
+    ) -> Result<Self::ImageDigest, R::Error>;
 
     /// Whether the block's signature over the image with this digest verifies with the block's own key;
     /// that the key is burnt in eFuse was checked before.
@@ -63,21 +68,16 @@ pub trait Crypto {
     }
 }
 
-/// A hash that takes its input piece by piece.
+/// A SHA-256 that takes its input piece by piece.
 pub trait Hasher {
-    /// What it ends in.
-    type Digest;
-
     /// Takes the next piece.
     fn update(&mut self, piece: &[u8]);
 
     /// Ends the input.
-    fn finish(self) -> Self::Digest;
+    fn finish(self) -> Digest;
 }
 
 impl Hasher for Sha256 {
-    type Digest = Digest;
-
     fn update(&mut self, piece: &[u8]) {
         Self::update(self, piece);
     }
@@ -87,25 +87,40 @@ impl Hasher for Sha256 {
     }
 }
 
-impl Hasher for Sha384 {
-    type Digest = Digest384;
-
-    fn update(&mut self, piece: &[u8]) {
-        Self::update(self, piece);
-    }
-
-    fn finish(self) -> Digest384 {
-        Self::finish(self)
-    }
-}
-
 /// One scheme of secure boot v2, as a type: a device links the arithmetic of its own alone.
 pub trait Scheme {
-    /// The hash that it takes of an image.
-    type Hash: Hasher + Default;
+    /// The digest that it takes of an image.
+    type Digest;
+
+    /// Takes the digest of the first `length` bytes of an image.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    fn digest<R: ReadAt, C: Crypto>(
+        image: &mut R,
+        length: u32,
+        crypto: &mut C,
+        scratch: &mut [u8; SECTOR_SIZE],
+    ) -> Result<Self::Digest, R::Error>;
 
     /// Whether the block is of this scheme and its signature over the image verifies.
-    fn verify(block: &SignatureBlock<'_>, image: &<Self::Hash as Hasher>::Digest) -> bool;
+    fn verify(block: &SignatureBlock<'_>, image: &Self::Digest) -> bool;
+}
+
+/// Takes the SHA-256 of the first `length` bytes of an image.
+///
+/// # Errors
+/// Those of the reader.
+#[inline(never)]
+pub fn sha256_of<R: ReadAt, C: Crypto>(
+    image: &mut R,
+    length: u32,
+    crypto: &mut C,
+    scratch: &mut [u8; SECTOR_SIZE],
+) -> Result<Digest, R::Error> {
+    let mut hash = crypto.sha256();
+    read::for_each_piece(image, 0, length, scratch, |piece| hash.update(piece))?;
+    Ok(hash.finish())
 }
 
 /// RSA-3072-PSS: ESP32 from revision 3, S2, S3, C3, C5, C6, H2, P4.
@@ -125,7 +140,16 @@ pub struct EcdsaP256;
 pub struct EcdsaP384;
 
 impl Scheme for Rsa3072 {
-    type Hash = Sha256;
+    type Digest = Digest;
+
+    fn digest<R: ReadAt, C: Crypto>(
+        image: &mut R,
+        length: u32,
+        crypto: &mut C,
+        scratch: &mut [u8; SECTOR_SIZE],
+    ) -> Result<Digest, R::Error> {
+        sha256_of(image, length, crypto, scratch)
+    }
 
     fn verify(block: &SignatureBlock<'_>, image: &Digest) -> bool {
         matches!(block, SignatureBlock::Rsa(block) if verify_rsa(block, image).is_ok())
@@ -133,7 +157,16 @@ impl Scheme for Rsa3072 {
 }
 
 impl Scheme for EcdsaP192 {
-    type Hash = Sha256;
+    type Digest = Digest;
+
+    fn digest<R: ReadAt, C: Crypto>(
+        image: &mut R,
+        length: u32,
+        crypto: &mut C,
+        scratch: &mut [u8; SECTOR_SIZE],
+    ) -> Result<Digest, R::Error> {
+        sha256_of(image, length, crypto, scratch)
+    }
 
     fn verify(block: &SignatureBlock<'_>, image: &Digest) -> bool {
         matches!(block, SignatureBlock::EcdsaP192(block) if verify_ecdsa_p192(block, image).is_ok())
@@ -141,7 +174,16 @@ impl Scheme for EcdsaP192 {
 }
 
 impl Scheme for EcdsaP256 {
-    type Hash = Sha256;
+    type Digest = Digest;
+
+    fn digest<R: ReadAt, C: Crypto>(
+        image: &mut R,
+        length: u32,
+        crypto: &mut C,
+        scratch: &mut [u8; SECTOR_SIZE],
+    ) -> Result<Digest, R::Error> {
+        sha256_of(image, length, crypto, scratch)
+    }
 
     fn verify(block: &SignatureBlock<'_>, image: &Digest) -> bool {
         matches!(block, SignatureBlock::EcdsaP256(block) if verify_ecdsa_p256(block, image).is_ok())
@@ -149,7 +191,18 @@ impl Scheme for EcdsaP256 {
 }
 
 impl Scheme for EcdsaP384 {
-    type Hash = Sha384;
+    type Digest = Digest384;
+
+    fn digest<R: ReadAt, C: Crypto>(
+        image: &mut R,
+        length: u32,
+        _: &mut C,
+        scratch: &mut [u8; SECTOR_SIZE],
+    ) -> Result<Digest384, R::Error> {
+        let mut hash = Sha384::new();
+        read::for_each_piece(image, 0, length, scratch, |piece| hash.update(piece))?;
+        Ok(hash.finish())
+    }
 
     fn verify(block: &SignatureBlock<'_>, image: &Digest384) -> bool {
         matches!(block, SignatureBlock::EcdsaP384(block) if verify_ecdsa_p384(block, image).is_ok())
@@ -179,19 +232,11 @@ impl<C: Crypto> Crypto for &mut C {
         = C::Sha256<'c>
     where
         Self: 'c;
-    type ImageHash<'c>
-        = C::ImageHash<'c>
-    where
-        Self: 'c;
     type ImageDigest = C::ImageDigest;
     type Keystream = C::Keystream;
 
     fn sha256(&mut self) -> Self::Sha256<'_> {
         (**self).sha256()
-    }
-
-    fn image_hash(&mut self) -> Self::ImageHash<'_> {
-        (**self).image_hash()
     }
 
     fn keystream(&mut self, key: &ContentKey, iv: &Iv) -> Self::Keystream {
@@ -200,6 +245,15 @@ impl<C: Crypto> Crypto for &mut C {
 
     fn apply(&mut self, keystream: &Self::Keystream, byte_offset: u32, stretch: &mut [u8]) {
         (**self).apply(keystream, byte_offset, stretch);
+    }
+
+    fn image_digest<R: ReadAt>(
+        &mut self,
+        image: &mut R,
+        length: u32,
+        scratch: &mut [u8; SECTOR_SIZE],
+    ) -> Result<Self::ImageDigest, R::Error> {
+        (**self).image_digest(image, length, scratch)
     }
 
     fn verify_block(&mut self, block: &SignatureBlock<'_>, image: &Self::ImageDigest) -> bool {
@@ -212,19 +266,11 @@ impl<S: Scheme> Crypto for SoftwareCrypto<S> {
         = Sha256
     where
         Self: 'c;
-    type ImageHash<'c>
-        = S::Hash
-    where
-        Self: 'c;
-    type ImageDigest = <S::Hash as Hasher>::Digest;
+    type ImageDigest = S::Digest;
     type Keystream = BodyKeystream;
 
     fn sha256(&mut self) -> Sha256 {
         Sha256::new()
-    }
-
-    fn image_hash(&mut self) -> S::Hash {
-        S::Hash::default()
     }
 
     fn keystream(&mut self, key: &ContentKey, iv: &Iv) -> BodyKeystream {
@@ -233,6 +279,15 @@ impl<S: Scheme> Crypto for SoftwareCrypto<S> {
 
     fn apply(&mut self, keystream: &BodyKeystream, byte_offset: u32, stretch: &mut [u8]) {
         keystream.apply(byte_offset, stretch);
+    }
+
+    fn image_digest<R: ReadAt>(
+        &mut self,
+        image: &mut R,
+        length: u32,
+        scratch: &mut [u8; SECTOR_SIZE],
+    ) -> Result<S::Digest, R::Error> {
+        S::digest(image, length, self, scratch)
     }
 
     fn verify_block(&mut self, block: &SignatureBlock<'_>, image: &Self::ImageDigest) -> bool {

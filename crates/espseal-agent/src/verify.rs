@@ -7,12 +7,12 @@
 use espseal_format::app_desc::{self, AppDescriptor};
 use espseal_format::chip::{self, ChipId, Mapping};
 use espseal_format::image::{ImageError, ImageLayout};
-use espseal_format::read::{self, ReadAt};
+use espseal_format::read::ReadAt;
 use espseal_format::signature_block::SignatureSector;
 use espseal_format::units::{CHUNK_SIZE, Digest, SECTOR_SIZE, SecurityVersion};
 
 use crate::config::{Region, SignatureRule};
-use crate::crypto::{Crypto, Hasher};
+use crate::crypto::{Crypto, sha256_of};
 use crate::error::{
     AgentError, BodyError, DescriptorField, DeviceError, FlashOperation, HardwareError,
 };
@@ -153,46 +153,11 @@ pub(crate) fn digest<R: ReadAt<Error = HardwareError>, C: Crypto>(
 ) -> Result<(), AgentError> {
     let length = image.len();
     let expected = manifest.component().plaintext;
-    let found = sha256(image, length, crypto, scratch)?;
+    let found = sha256_of(image, length, crypto, scratch)?;
     if found != expected {
         return Err(BodyError::ImageDigest { expected, found }.into());
     }
     Ok(())
-}
-
-/// Hashes the first `length` bytes of an image.
-#[inline(never)]
-pub(crate) fn sha256<R: ReadAt, C: Crypto>(
-    image: &mut R,
-    length: u32,
-    crypto: &mut C,
-    scratch: &mut [u8; SECTOR_SIZE],
-) -> Result<Digest, R::Error> {
-    hash(image, length, crypto.sha256(), scratch)
-}
-
-/// Hashes the first `length` bytes of an image as the signature scheme does; where that is with SHA-256, the
-/// compiler folds it with [`sha256`].
-#[inline(never)]
-fn image_digest<R: ReadAt, C: Crypto>(
-    image: &mut R,
-    length: u32,
-    crypto: &mut C,
-    scratch: &mut [u8; SECTOR_SIZE],
-) -> Result<C::ImageDigest, R::Error> {
-    hash(image, length, crypto.image_hash(), scratch)
-}
-
-/// Hashes the first `length` bytes of an image with a hash that was just started.
-#[inline(always)]
-fn hash<R: ReadAt, H: Hasher>(
-    image: &mut R,
-    length: u32,
-    mut hash: H,
-    scratch: &mut [u8; SECTOR_SIZE],
-) -> Result<H::Digest, R::Error> {
-    read::for_each_piece(image, 0, length, scratch, |piece| hash.update(piece))?;
-    Ok(hash.finish())
 }
 
 /// Hashes a slot from first byte to last and hands out the token for activation.
@@ -260,7 +225,7 @@ fn signature<R: ReadAt<Error = HardwareError>, C: Crypto>(
     if !trust.is_burnt() {
         return Ok(());
     }
-    let signed = image_digest(image, sector, crypto, scratch)?;
+    let signed = crypto.image_digest(image, sector, scratch)?;
     image.read_at(sector, scratch)?;
     let blocks = SignatureSector::parse(scratch);
     if blocks.blocks().next().is_none() {

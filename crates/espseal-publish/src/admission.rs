@@ -65,8 +65,8 @@ impl Authority {
     ) -> Result<Vec<DeviceId>, AuthorityError> {
         stop_if_asked(observer)?;
         devices.sort_by_key(|device| device.id);
+        self.registry.check_all_new(&devices)?;
         for device in &devices {
-            self.registry.check_new(device)?;
             self.project.channel(device.channel.as_str())?;
         }
         let visible = self.visible()?;

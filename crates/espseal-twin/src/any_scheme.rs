@@ -1,9 +1,9 @@
 //! The agent's check of secure-boot signatures, for firmware of any chip.
 
-use espseal_agent::crypto::{EcdsaP192, EcdsaP256, EcdsaP384, Hasher, Rsa3072, Scheme};
-use espseal_format::sha256::Sha256;
-use espseal_format::sha384::Sha384;
+use espseal_agent::crypto::{Crypto, EcdsaP192, EcdsaP256, EcdsaP384, Rsa3072, Scheme};
+use espseal_format::read::ReadAt;
 use espseal_format::signature_block::{ImageDigests, SignatureBlock};
+use espseal_format::units::SECTOR_SIZE;
 
 /// Verifies with the scheme that the block names.
 ///
@@ -12,31 +12,20 @@ use espseal_format::signature_block::{ImageDigests, SignatureBlock};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AnyScheme;
 
-/// Both hashes that schemes take of an image.
-#[derive(Clone, Debug, Default)]
-pub struct BothHashes {
-    sha256: Sha256,
-    sha384: Sha384,
-}
-
-impl Hasher for BothHashes {
+impl Scheme for AnyScheme {
     type Digest = ImageDigests;
 
-    fn update(&mut self, piece: &[u8]) {
-        self.sha256.update(piece);
-        self.sha384.update(piece);
+    fn digest<R: ReadAt, C: Crypto>(
+        image: &mut R,
+        length: u32,
+        crypto: &mut C,
+        scratch: &mut [u8; SECTOR_SIZE],
+    ) -> Result<ImageDigests, R::Error> {
+        Ok(ImageDigests {
+            sha256: EcdsaP256::digest(image, length, crypto, scratch)?,
+            sha384: EcdsaP384::digest(image, length, crypto, scratch)?,
+        })
     }
-
-    fn finish(self) -> ImageDigests {
-        ImageDigests {
-            sha256: self.sha256.finish(),
-            sha384: self.sha384.finish(),
-        }
-    }
-}
-
-impl Scheme for AnyScheme {
-    type Hash = BothHashes;
 
     fn verify(block: &SignatureBlock<'_>, image: &ImageDigests) -> bool {
         Rsa3072::verify(block, &image.sha256)

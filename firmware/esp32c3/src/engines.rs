@@ -10,11 +10,12 @@
 
 use esp_hal::aes::Aes;
 use esp_hal::sha::{Sha, Sha256 as Algorithm, ShaDigest};
-use espseal_agent::crypto::{Crypto, Hasher, Rsa3072, Scheme as _, SoftwareCrypto};
+use espseal_agent::crypto::{Crypto, Hasher, Rsa3072, Scheme as _, SoftwareCrypto, sha256_of};
 use espseal_crypto::content::{BodyKeystream, ContentKey, Iv};
+use espseal_format::read::ReadAt;
 use espseal_format::sha256::Sha256;
 use espseal_format::signature_block::SignatureBlock;
-use espseal_format::units::Digest;
+use espseal_format::units::{Digest, SECTOR_SIZE};
 use ghash::GHash;
 use ghash::universal_hash::UniversalHash as _;
 use zeroize::Zeroizing;
@@ -99,10 +100,6 @@ impl<'d> Crypto for Engines<'d> {
         = RunningHash<'d, 'c>
     where
         Self: 'c;
-    type ImageHash<'c>
-        = RunningHash<'d, 'c>
-    where
-        Self: 'c;
     type ImageDigest = Digest;
     type Keystream = Keystream;
 
@@ -113,8 +110,13 @@ impl<'d> Crypto for Engines<'d> {
         }
     }
 
-    fn image_hash(&mut self) -> RunningHash<'d, '_> {
-        self.sha256()
+    fn image_digest<R: ReadAt>(
+        &mut self,
+        image: &mut R,
+        length: u32,
+        scratch: &mut [u8; SECTOR_SIZE],
+    ) -> Result<Digest, R::Error> {
+        sha256_of(image, length, self, scratch)
     }
 
     fn keystream(&mut self, key: &ContentKey, iv: &Iv) -> Keystream {
@@ -160,8 +162,6 @@ impl<'d> Crypto for Engines<'d> {
 }
 
 impl Hasher for RunningHash<'_, '_> {
-    type Digest = Digest;
-
     fn update(&mut self, piece: &[u8]) {
         match self {
             Self::Software(hash) => hash.update(piece),

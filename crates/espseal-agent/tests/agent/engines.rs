@@ -1,14 +1,17 @@
 //! Engines of a chip in place of software: what goes through them, and that their word counts.
 
 use espseal_agent::agent::{Agent, Parts, UpdateOutcome};
-use espseal_agent::crypto::{Crypto, EcdsaP192, EcdsaP256, Rsa3072, Scheme, SoftwareCrypto};
+use espseal_agent::crypto::{
+    Crypto, EcdsaP192, EcdsaP256, Rsa3072, Scheme, SoftwareCrypto, sha256_of,
+};
 use espseal_agent::error::{AgentError, BodyError};
 use espseal_agent::platform::Slot;
 use espseal_agent::workspace::Workspace;
 use espseal_crypto::content::{BodyKeystream, ContentKey, Iv};
+use espseal_format::read::ReadAt;
 use espseal_format::sha256::Sha256;
 use espseal_format::signature_block::SignatureBlock;
-use espseal_format::units::Digest;
+use espseal_format::units::{Digest, SECTOR_SIZE};
 
 use crate::support::World;
 
@@ -24,7 +27,6 @@ struct Engine {
 
 impl Crypto for Engine {
     type Sha256<'c> = Sha256;
-    type ImageHash<'c> = Sha256;
     type ImageDigest = Digest;
     type Keystream = BodyKeystream;
 
@@ -33,8 +35,13 @@ impl Crypto for Engine {
         self.software.sha256()
     }
 
-    fn image_hash(&mut self) -> Sha256 {
-        self.sha256()
+    fn image_digest<R: ReadAt>(
+        &mut self,
+        image: &mut R,
+        length: u32,
+        scratch: &mut [u8; SECTOR_SIZE],
+    ) -> Result<Digest, R::Error> {
+        sha256_of(image, length, self, scratch)
     }
 
     fn keystream(&mut self, key: &ContentKey, iv: &Iv) -> BodyKeystream {

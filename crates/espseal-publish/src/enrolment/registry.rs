@@ -108,12 +108,11 @@ impl Registry {
         }
     }
 
-    /// Keeps new devices, all of them once none is refused.
+    /// Refuses devices unless all of them are new and each is there once; they are sorted by id.
     ///
     /// # Errors
-    /// As [`Registry::check_new`], and [`EnrolmentError::File`]: what is kept by then stays.
-    pub fn add(&mut self, mut devices: Vec<Device>) -> Result<(), EnrolmentError> {
-        devices.sort_by_key(|device| device.id);
+    /// As [`Registry::check_new`].
+    pub fn check_all_new(&self, devices: &[Device]) -> Result<(), EnrolmentError> {
         let mut pairs = devices.windows(2);
         let twice = pairs.find_map(|pair| match pair {
             [one, other] if one.id == other.id => Some(one.id),
@@ -125,7 +124,16 @@ impl Registry {
         }
         devices
             .iter()
-            .try_for_each(|device| self.check_new(device))?;
+            .try_for_each(|device| self.check_new(device))
+    }
+
+    /// Keeps new devices, all of them once none is refused.
+    ///
+    /// # Errors
+    /// As [`Registry::check_new`], and [`EnrolmentError::File`]: what is kept by then stays.
+    pub fn add(&mut self, mut devices: Vec<Device>) -> Result<(), EnrolmentError> {
+        devices.sort_by_key(|device| device.id);
+        self.check_all_new(&devices)?;
         let record = |device: &Device| (self.path(device.id), device.to_toml().into_bytes());
         files::create_all(&self.folder, &devices, record, Secrecy::Public)?;
         // Both are sorted: merging them takes one pass.
