@@ -127,7 +127,7 @@ impl Registry {
             .iter()
             .try_for_each(|device| self.check_new(device))?;
         let record = |device: &Device| (self.path(device.id), device.to_toml().into_bytes());
-        files::create_all(&self.folder, &devices, record, Secrecy::Public)?;
+        files::create_all(&self.folder, devices.iter().map(record), Secrecy::Public)?;
         // Both are sorted: merging them takes one pass.
         self.devices.extend(devices);
         self.devices.sort_by_key(|device| device.id);
