@@ -236,6 +236,7 @@ fn publish(authority: &mut Authority, app: &Path) -> Result<Published> {
         seq: None,
         min_seq: 0,
         repository: RepositoryState::Existing,
+        direct: None,
     };
     Ok(authority.publish(&request, now()?, &TwinRehearsal, &Unwatched)?)
 }

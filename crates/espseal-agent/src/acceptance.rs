@@ -4,11 +4,12 @@
 //! a comparison is here, small enough to be explored exhaustively.
 
 use espseal_format::cohort::{self, Membership, Ppm};
+use espseal_format::metadata::direct::{DirectManifest, FlashScheme};
 use espseal_format::metadata::manifest::Manifest;
 use espseal_format::metadata::now::Now;
 use espseal_format::metadata::releases::{Offer, OfferState, Releases};
 use espseal_format::metadata::root::{RoleKeys, Root};
-use espseal_format::units::{DeviceId, Digest, Position, SecurityVersion};
+use espseal_format::units::{DeviceId, Digest, FlashOffset, Position, Product, SecurityVersion};
 
 use crate::config::Config;
 use crate::error::{AgentError, DeviceError, Document, MetadataError};
@@ -261,6 +262,64 @@ fn for_this_device(manifest: &Manifest, config: &Config<'_>) -> Result<(), Devic
     if manifest.chip != config.chip {
         let (expected, found) = (config.chip.to_u16(), manifest.chip.to_u16());
         return Err(DeviceError::WrongChip { expected, found });
+    }
+    Ok(())
+}
+
+/// What a direct manifest has to say, all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectDemands {
+    /// The product.
+    pub product: Product,
+    /// SHA-256 of the manifest on offer.
+    pub manifest: Digest,
+    /// This device.
+    pub device: DeviceId,
+    /// How eFuses have this device's flash encrypted.
+    pub scheme: FlashScheme,
+    /// First byte of the slot to update, which is never the running one.
+    pub slot: FlashOffset,
+    /// First byte of the journal.
+    pub journal: FlashOffset,
+    /// Length of the image that the manifest describes.
+    pub plaintext_length: u32,
+}
+
+/// Accepts a direct manifest; its signature was checked before.
+///
+/// # Errors
+/// [`MetadataError::WrongProduct`] or one of the `Direct` variants of [`DeviceError`].
+pub fn direct(direct: &DirectManifest, demands: &DirectDemands) -> Result<(), AgentError> {
+    if direct.product != demands.product {
+        let document = Document::Direct;
+        return Err(MetadataError::WrongProduct { document }.into());
+    }
+    if direct.manifest != demands.manifest {
+        let found = direct.manifest;
+        return Err(DeviceError::DirectRelease { found }.into());
+    }
+    if direct.device != demands.device {
+        return Err(DeviceError::DirectDevice.into());
+    }
+    if direct.scheme != demands.scheme {
+        let (expected, found) = (demands.scheme, direct.scheme);
+        return Err(DeviceError::DirectScheme { expected, found }.into());
+    }
+    if direct.slot != demands.slot {
+        let (expected, found) = (demands.slot, direct.slot);
+        return Err(DeviceError::DirectSlot { expected, found }.into());
+    }
+    if direct.journal != demands.journal {
+        let (expected, found) = (demands.journal, direct.journal);
+        return Err(DeviceError::DirectJournal { expected, found }.into());
+    }
+    let padded = DirectManifest::padded(demands.plaintext_length);
+    if padded != Some(direct.image_length) {
+        return Err(DeviceError::DirectLength {
+            expected: padded.unwrap_or(u32::MAX),
+            found: direct.image_length,
+        }
+        .into());
     }
     Ok(())
 }

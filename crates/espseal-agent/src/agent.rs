@@ -16,7 +16,7 @@ use crate::medium::Medium;
 use crate::metadata::{Advice, Offered, VerifiedManifest};
 use crate::observer::{Event, Observer, Silent};
 use crate::platform::{Platform, Slot};
-use crate::stage::Staging;
+use crate::stage::{Sealed, Staging};
 use crate::transport::Transport;
 use crate::verify::{self, CompleteSlot, Trust};
 use crate::workspace::Workspace;
@@ -50,6 +50,15 @@ pub struct Parts<F, T, K, P, O = Silent> {
     pub platform: P,
     /// Whoever watches.
     pub observer: O,
+}
+
+/// A release that this device takes, and where it goes.
+pub(crate) struct Task<'t> {
+    pub(crate) manifest: &'t VerifiedManifest<'t>,
+    pub(crate) offered: &'t Offered,
+    pub(crate) slot: Slot,
+    pub(crate) region: Region,
+    pub(crate) trust: Trust,
 }
 
 /// What a restart turned out to be.
@@ -237,6 +246,14 @@ where
     /// [`AgentError`]; the device keeps running what it runs, whatever the error.
     #[inline(never)]
     pub fn update(&mut self) -> Result<UpdateOutcome, AgentError> {
+        self.update_by(Self::stage_sealed)
+    }
+
+    /// Polls, and brings a release into the slot by way of `stage`.
+    pub(crate) fn update_by(
+        &mut self,
+        stage: impl FnOnce(&mut Self, &mut Journal, &Task<'_>) -> Result<CompleteSlot, AgentError>,
+    ) -> Result<UpdateOutcome, AgentError> {
         let mut place = Journal::place();
         let journal = self.journal(&mut place)?;
         if matches!(
@@ -255,7 +272,17 @@ where
         let demands = self.demands(journal, region)?;
         let mut blank = Manifest::BLANK;
         let manifest = self.fetch_manifest(journal, &offered, demands, &mut blank)?;
-        let complete = self.stage_verified(journal, &manifest, &offered, slot, region, trust)?;
+        self.medium.event(&Event::Offered {
+            manifest: offered.manifest,
+        });
+        let task = Task {
+            manifest: &manifest,
+            offered: &offered,
+            slot,
+            region,
+            trust,
+        };
+        let complete = stage(self, journal, &task)?;
         match self.recheck(journal, &manifest, &offered)? {
             None => {}
             Some(outcome) => return Ok(outcome),
@@ -276,27 +303,37 @@ where
         (interval / 2).saturating_add(spread)
     }
 
-    /// Unwraps, then stages; an image that is refused counts as a failure of its release.
+    /// Unwraps, then stages.
     #[inline(never)]
-    fn stage_verified(
+    fn stage_sealed(
+        &mut self,
+        journal: &mut Journal,
+        task: &Task<'_>,
+    ) -> Result<CompleteSlot, AgentError> {
+        let body = self.open_body(task.manifest, &task.offered.epoch)?;
+        self.begin_staging(journal, task.manifest, task.slot)?;
+        let delivery = Sealed {
+            component: task.manifest.component(),
+            body: &body,
+        };
+        let staged = self.stage(&Staging {
+            manifest: task.manifest,
+            delivery: &delivery,
+            slot: task.slot,
+            region: task.region,
+            trust: task.trust,
+        });
+        self.judged(journal, task.manifest, staged)
+    }
+
+    /// Counts an image that is refused as a failure of its release.
+    #[inline(always)]
+    pub(crate) fn judged(
         &mut self,
         journal: &mut Journal,
         manifest: &VerifiedManifest<'_>,
-        offered: &Offered,
-        slot: Slot,
-        region: Region,
-        trust: Trust,
+        staged: Result<CompleteSlot, AgentError>,
     ) -> Result<CompleteSlot, AgentError> {
-        let body = self.open_body(manifest, &offered.epoch)?;
-        self.begin_staging(journal, manifest, slot)?;
-        let staging = Staging {
-            manifest,
-            body: &body,
-            slot,
-            region,
-            trust,
-        };
-        let staged = self.stage(&staging);
         if let Err(AgentError::Body(refused)) = &staged
             && refused.condemns_release()
         {
@@ -307,7 +344,7 @@ where
 
     /// Journals what is being staged, and clears the way in otadata.
     #[inline(never)]
-    fn begin_staging(
+    pub(crate) fn begin_staging(
         &mut self,
         journal: &mut Journal,
         manifest: &VerifiedManifest<'_>,
@@ -452,7 +489,7 @@ impl From<Standing> for UpdateOutcome {
 }
 
 /// Number of an OTA slot in the journal; factory is never a target.
-fn slot_number(slot: Slot) -> u8 {
+pub(crate) const fn slot_number(slot: Slot) -> u8 {
     match slot {
         Slot::Ota(number) => number,
         Slot::Factory => 0,

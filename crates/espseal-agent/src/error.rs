@@ -63,6 +63,8 @@ pub enum Document {
     },
     /// The body.
     Body,
+    /// The direct manifest for this device and slot.
+    Direct,
     /// The answer to a report.
     Report,
 }
@@ -128,6 +130,7 @@ impl fmt::Display for Document {
             Self::Wrap => f.write_str("key wrap"),
             Self::Page { page } => write!(f, "hash page {page}"),
             Self::Body => f.write_str("body"),
+            Self::Direct => f.write_str("direct manifest"),
             Self::Report => f.write_str("report"),
         }
     }

@@ -49,6 +49,32 @@ pub trait Flash {
     fn erase_sector(&mut self, at: FlashOffset) -> Result<(), Self::Error>;
 }
 
+/// Access to what stands on the chip, beside decrypted access; for direct images.
+///
+/// Flash encryption is not in the way here: `read_raw` returns ciphertext, erased flash reads as
+/// 0xFF, and what `replace_sector_raw` takes is programmed as it is.
+pub trait RawFlash: Flash {
+    /// Fills `buffer` with the bytes from `at` on as they stand on the chip, at any alignment.
+    ///
+    /// # Errors
+    /// When the range lies outside the chip or the chip does not answer.
+    fn read_raw(&mut self, at: FlashOffset, buffer: &mut [u8]) -> Result<(), Self::Error>;
+
+    /// Erases the sector at `at` and programs `data` as it is, in any order: ciphertext that is torn
+    /// reads as noise, like any.
+    ///
+    /// The agent reads back what it wrote, and then reads it decrypted: an implementation over a
+    /// cache drops from it what it held of the sector.
+    ///
+    /// # Errors
+    /// When `at` is not sector-aligned, or the chip refuses to erase or to program.
+    fn replace_sector_raw(
+        &mut self,
+        at: FlashOffset,
+        data: &[u8; SECTOR_SIZE],
+    ) -> Result<(), Self::Error>;
+}
+
 /// What the agent asks an error of a [`Flash`].
 pub trait FlashFault: Debug {
     /// Which of the known faults it is.
@@ -91,5 +117,19 @@ impl<F: Flash + ?Sized> Flash for &mut F {
 
     fn erase_sector(&mut self, at: FlashOffset) -> Result<(), Self::Error> {
         (**self).erase_sector(at)
+    }
+}
+
+impl<F: RawFlash + ?Sized> RawFlash for &mut F {
+    fn read_raw(&mut self, at: FlashOffset, buffer: &mut [u8]) -> Result<(), Self::Error> {
+        (**self).read_raw(at, buffer)
+    }
+
+    fn replace_sector_raw(
+        &mut self,
+        at: FlashOffset,
+        data: &[u8; SECTOR_SIZE],
+    ) -> Result<(), Self::Error> {
+        (**self).replace_sector_raw(at, data)
     }
 }

@@ -85,6 +85,15 @@ impl Journal {
         Ok(())
     }
 
+    /// The sector for root bodies that is not in use, and its first byte.
+    pub(crate) fn spare_root(&self) -> (RootLocation, FlashOffset) {
+        let (sector, location) = match self.record.root {
+            RootLocation::A => (ROOT_B, RootLocation::B),
+            _ => (ROOT_A, RootLocation::A),
+        };
+        (location, sector_at(self.base, sector))
+    }
+
     /// Stores a verified root: first its body, in the sector not in use, then the record.
     #[inline(never)]
     pub(crate) fn store_root<F: Flash, O: Observer>(
@@ -94,13 +103,10 @@ impl Journal {
         version: u32,
         buffer: &mut [u8; SECTOR_SIZE],
     ) -> Result<(), AgentError> {
-        let (sector, location) = match self.record.root {
-            RootLocation::A => (ROOT_B, RootLocation::B),
-            _ => (ROOT_A, RootLocation::A),
-        };
+        let (location, at) = self.spare_root();
         let document = Document::Root { version };
         encode_root_body(body, buffer).map_err(|_| MetadataError::Malformed { document })?;
-        medium.replace(sector_at(self.base, sector), buffer)?;
+        medium.replace(at, buffer)?;
         self.record.root = location;
         self.record.root_version = version;
         Ok(self.store(medium, buffer)?)

@@ -24,6 +24,7 @@ pub mod workspace;
 
 mod activate;
 mod confirm;
+mod direct;
 mod fetch;
 mod journal;
 mod key;

@@ -402,7 +402,7 @@ fn threshold(signed: &Sign<'_>, root: &Root, document: Document) -> Result<(), M
 
 /// Checks the one signature of a document and returns its payload.
 #[inline(never)]
-fn verify_sign1<'b>(
+pub(crate) fn verify_sign1<'b>(
     bytes: &'b [u8],
     role: Role,
     keys: &RoleKeys,

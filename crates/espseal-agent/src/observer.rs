@@ -38,7 +38,8 @@ pub enum Event {
         /// SHA-256 of the manifest.
         manifest: Digest,
     },
-    /// The content key was unwrapped and matches the signed commitment.
+    /// The content key was unwrapped and matches the signed commitment; with a direct image, the flash
+    /// key is the one that it is encrypted with.
     KeyCommitted,
     /// Staging begins or goes on.
     Staging {

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use espseal_format::metadata::direct::FlashScheme;
 use espseal_format::units::{Digest, SecurityVersion};
 
 /// Digest slots of secure boot in eFuse; the ESP32 uses one, later chips three.
@@ -27,6 +28,21 @@ pub trait Platform {
 
     /// Fills `buffer` with random bytes; they only spread polls over time.
     fn random(&mut self, buffer: &mut [u8]);
+}
+
+/// What direct images ask of a chip besides.
+pub trait DirectPlatform: Platform {
+    /// How eFuses have the flash encrypted; `None` while flash encryption is off.
+    ///
+    /// Not how the firmware was built: the counter of flash encryption (`FLASH_CRYPT_CNT`,
+    /// `SPI_BOOT_CRYPT_CNT`) has an odd number of bits burnt when it is on.
+    fn flash_scheme(&self) -> Option<FlashScheme>;
+}
+
+impl<P: DirectPlatform + ?Sized> DirectPlatform for &mut P {
+    fn flash_scheme(&self) -> Option<FlashScheme> {
+        (**self).flash_scheme()
+    }
 }
 
 /// An app slot of the partition table.

@@ -1,41 +1,164 @@
 //! Brings the body of a verified manifest into a slot, chunk by chunk, resuming by reading back.
 //!
 //! No progress is recorded anywhere: whatever stands in the slot is encrypted again in counter
-//! mode and compared with the signed chunk hash. Chunk 0 goes last, after every check, so that a
+//! mode, or read raw where it came raw, and compared with the signed chunk hash. Chunk 0 goes last, after every check, so that a
 //! half-written or unapproved slot never starts with an image header (design, section 7 item 3).
 
 use core::ops::Range;
 
 use espseal_format::body::{BodyLayout, PageIndex, is_in_page};
+use espseal_format::metadata::manifest::Component;
 use espseal_format::repository::Resource;
-use espseal_format::units::{ChunkIndex, FlashOffset, SECTOR_SIZE};
+use espseal_format::units::{CHUNKS_PER_PAGE, ChunkIndex, Digest, FlashOffset, SECTOR_SIZE};
 
 use crate::agent::Agent;
 use crate::config::Region;
 use crate::crypto::Crypto;
 use crate::device_key::DeviceKey;
-use crate::error::{AgentError, BodyError, Document};
+use crate::error::{AgentError, BodyError, Document, HardwareError};
 use crate::fetch;
 use crate::flash::Flash;
 use crate::key::OpenedBody;
+use crate::medium::Medium;
 use crate::metadata::VerifiedManifest;
 use crate::observer::{Event, Observer};
 use crate::platform::{Platform, Slot};
 use crate::transport::Transport;
 use crate::verify::{self, CompleteSlot, SlotReader, Trust};
 
-/// One staging: what goes where.
-pub(crate) struct Staging<'s, Y> {
-    pub(crate) manifest: &'s VerifiedManifest<'s>,
+/// What is signed of a body.
+pub(crate) trait Body {
+    /// How the body divides into chunks.
+    fn layout(&self) -> BodyLayout;
+
+    /// How many of them go into the slot, the first ones.
+    fn image_chunks(&self) -> u32;
+
+    /// SHA-256 of the body, which names it.
+    fn body(&self) -> &Digest;
+
+    /// SHA-256 of each page of chunk hashes.
+    fn pages(&self) -> &[Digest];
+}
+
+/// How the chunks of a body become the sectors of a slot.
+pub(crate) trait Delivery<F, O, C>: Body {
+    /// Reads from flash as it would stand in the body.
+    fn read(
+        &self,
+        medium: &mut Medium<F, O>,
+        crypto: &mut C,
+        at: FlashOffset,
+        chunk: ChunkIndex,
+        bytes: &mut [u8],
+    ) -> Result<(), HardwareError>;
+
+    /// Turns a chunk whose hash was checked into what [`write`](Self::write) takes.
+    fn open(&self, crypto: &mut C, chunk: ChunkIndex, bytes: &mut [u8]);
+
+    /// Replaces a sector and reads it back.
+    fn write(
+        &self,
+        medium: &mut Medium<F, O>,
+        at: FlashOffset,
+        sector: &[u8; SECTOR_SIZE],
+    ) -> Result<(), HardwareError>;
+
+    /// Fills `sector` with chunk 0 in plaintext and returns true, where a chunk that was received is
+    /// not plaintext.
+    fn lend_head(
+        &self,
+        medium: &mut Medium<F, O>,
+        sector: &mut [u8; SECTOR_SIZE],
+    ) -> Result<bool, HardwareError>;
+}
+
+/// A body sealed for everybody, whose content key this device has opened.
+pub(crate) struct Sealed<'s, Y> {
+    pub(crate) component: &'s Component,
     pub(crate) body: &'s OpenedBody<Y>,
+}
+
+impl<Y> Body for Sealed<'_, Y> {
+    fn layout(&self) -> BodyLayout {
+        self.component.layout()
+    }
+
+    fn image_chunks(&self) -> u32 {
+        self.component.layout().chunks()
+    }
+
+    fn body(&self) -> &Digest {
+        &self.component.body
+    }
+
+    fn pages(&self) -> &[Digest] {
+        &self.component.pages
+    }
+}
+
+impl<F: Flash, O: Observer, C: Crypto> Delivery<F, O, C> for Sealed<'_, C::Keystream> {
+    fn read(
+        &self,
+        medium: &mut Medium<F, O>,
+        crypto: &mut C,
+        at: FlashOffset,
+        chunk: ChunkIndex,
+        bytes: &mut [u8],
+    ) -> Result<(), HardwareError> {
+        medium.read(at, bytes)?;
+        self.body.apply(crypto, chunk, bytes);
+        Ok(())
+    }
+
+    fn open(&self, crypto: &mut C, chunk: ChunkIndex, bytes: &mut [u8]) {
+        self.body.apply(crypto, chunk, bytes);
+    }
+
+    fn write(
+        &self,
+        medium: &mut Medium<F, O>,
+        at: FlashOffset,
+        sector: &[u8; SECTOR_SIZE],
+    ) -> Result<(), HardwareError> {
+        medium.replace(at, sector)
+    }
+
+    fn lend_head(
+        &self,
+        _: &mut Medium<F, O>,
+        _: &mut [u8; SECTOR_SIZE],
+    ) -> Result<bool, HardwareError> {
+        Ok(false)
+    }
+}
+
+/// One staging: what goes where.
+pub(crate) struct Staging<'s, D> {
+    pub(crate) manifest: &'s VerifiedManifest<'s>,
+    pub(crate) delivery: &'s D,
     pub(crate) slot: Slot,
     pub(crate) region: Region,
     pub(crate) trust: Trust,
 }
 
-impl<Y> Staging<'_, Y> {
+impl<D: Body> Staging<'_, D> {
     fn layout(&self) -> BodyLayout {
-        self.manifest.component().layout()
+        self.delivery.layout()
+    }
+
+    /// How many pages speak for the image.
+    fn pages(&self) -> u32 {
+        self.delivery.image_chunks().div_ceil(PER_PAGE)
+    }
+
+    /// The chunks of the image whose hashes a page holds.
+    fn page_chunks(&self, page: u32) -> Range<u32> {
+        let all = self
+            .layout()
+            .page_chunks(PageIndex::new(page))
+            .unwrap_or_default();
+        all.start..all.end.min(self.delivery.image_chunks())
     }
 
     /// Which bytes of the body chunk `index` is.
@@ -72,13 +195,13 @@ where
 {
     /// Stages the body and returns the token for activation.
     #[inline(never)]
-    pub(crate) fn stage(
+    pub(crate) fn stage<D: Delivery<F, O, C>>(
         &mut self,
-        staging: &Staging<'_, C::Keystream>,
+        staging: &Staging<'_, D>,
     ) -> Result<CompleteSlot, AgentError> {
         let event = Event::Staging {
             slot: staging.slot,
-            chunks: staging.layout().chunks(),
+            chunks: staging.delivery.image_chunks(),
         };
         self.medium.event(&event);
         self.load_page(staging, 0)?;
@@ -90,7 +213,7 @@ where
             self.fetch_head(staging)?;
             Head::Unknown
         };
-        let pages = staging.layout().pages();
+        let pages = staging.pages();
         for page in 0..pages {
             if page > 0 {
                 self.load_page(staging, page)?;
@@ -99,22 +222,30 @@ where
             self.fill_page(staging, page, missing, &mut head)?;
         }
         if head != Head::InPlace {
-            if pages > 1 {
+            let delivery = staging.delivery;
+            let lent = delivery.lend_head(&mut self.medium, &mut self.workspace.sector)?;
+            if lent {
+                // Takes the memory of the page.
+                self.check(staging, Origin::Ram)?;
+            }
+            if lent || pages > 1 {
                 self.load_page(staging, 0)?;
             }
             self.fetch_head(staging)?;
-            self.check(staging, Origin::Ram)?;
-            self.medium
-                .replace(staging.region.offset, &self.workspace.sector)?;
+            if !lent {
+                self.check(staging, Origin::Ram)?;
+            }
+            let at = staging.region.offset;
+            delivery.write(&mut self.medium, at, &self.workspace.sector)?;
         }
         self.approve(staging, head)
     }
 
     /// Checks the slot as it stands; an image that is refused loses its first sector.
     #[inline(never)]
-    fn approve(
+    fn approve<D: Delivery<F, O, C>>(
         &mut self,
-        staging: &Staging<'_, C::Keystream>,
+        staging: &Staging<'_, D>,
         head: Head,
     ) -> Result<CompleteSlot, AgentError> {
         let verdict = match head {
@@ -141,9 +272,9 @@ where
     }
 
     #[inline(never)]
-    fn check(
+    fn check<D: Delivery<F, O, C>>(
         &mut self,
-        staging: &Staging<'_, C::Keystream>,
+        staging: &Staging<'_, D>,
         origin: Origin,
     ) -> Result<(), AgentError> {
         let (mut image, scratch, crypto) = self.image(staging, origin);
@@ -158,9 +289,9 @@ where
 
     /// The staged image, scratch memory to read it with, since the hash page is not needed any
     /// more, and the engines.
-    fn image(
+    fn image<D: Delivery<F, O, C>>(
         &mut self,
-        staging: &Staging<'_, C::Keystream>,
+        staging: &Staging<'_, D>,
         origin: Origin,
     ) -> (SlotReader<'_, F, O>, &mut [u8; SECTOR_SIZE], &mut C) {
         let head = match origin {
@@ -186,9 +317,9 @@ where
 
     /// Fetches a page of chunk hashes and checks it against the manifest.
     #[inline(never)]
-    fn load_page(
+    pub(crate) fn load_page<D: Delivery<F, O, C>>(
         &mut self,
-        staging: &Staging<'_, C::Keystream>,
+        staging: &Staging<'_, D>,
         page: u32,
     ) -> Result<(), AgentError> {
         let document = Document::Page { page };
@@ -198,8 +329,7 @@ where
             .unwrap_or_default();
         let length = range.len();
         let hashes = self.workspace.page.get_mut(..length).unwrap_or_default();
-        let component = staging.manifest.component();
-        let resource = Resource::Pages(&component.body);
+        let resource = Resource::Pages(staging.delivery.body());
         fetch::open(&mut self.transport, resource, Some(range.clone()), document)?;
         fetch::exact(&mut self.transport, document, hashes)?;
         fetch::end(
@@ -209,7 +339,7 @@ where
         )?;
         let signed = usize::try_from(page)
             .ok()
-            .and_then(|page| component.pages.get(page));
+            .and_then(|page| staging.delivery.pages().get(page));
         if signed != Some(&self.crypto.digest(hashes)) {
             return Err(BodyError::PageHash { page }.into());
         }
@@ -220,16 +350,13 @@ where
     ///
     /// Chunk 0 is never among them: it has a life of its own.
     #[inline(never)]
-    fn missing(
+    fn missing<D: Delivery<F, O, C>>(
         &mut self,
-        staging: &Staging<'_, C::Keystream>,
+        staging: &Staging<'_, D>,
         page: u32,
         head: Head,
     ) -> Result<u128, AgentError> {
-        let chunks = staging
-            .layout()
-            .page_chunks(PageIndex::new(page))
-            .unwrap_or_default();
+        let chunks = staging.page_chunks(page);
         let mut missing = 0;
         for (within, index) in (0..).zip(chunks) {
             let present = match index {
@@ -250,17 +377,14 @@ where
 
     /// Fetches and writes the missing chunks of the loaded page, one request for each run of them.
     #[inline(never)]
-    fn fill_page(
+    fn fill_page<D: Delivery<F, O, C>>(
         &mut self,
-        staging: &Staging<'_, C::Keystream>,
+        staging: &Staging<'_, D>,
         page: u32,
         mut missing: u128,
         head: &mut Head,
     ) -> Result<(), AgentError> {
-        let chunks = staging
-            .layout()
-            .page_chunks(PageIndex::new(page))
-            .unwrap_or_default();
+        let chunks = staging.page_chunks(page);
         while missing != 0 {
             let skip = missing.trailing_zeros();
             let count = missing.checked_shr(skip).unwrap_or(0).trailing_ones();
@@ -274,8 +398,9 @@ where
                     self.medium.erase(staging.region.offset)?;
                     *head = Head::Erased;
                 }
-                self.medium
-                    .replace(staging.address(index), &self.workspace.sector)?;
+                let at = staging.address(index);
+                let sector = &self.workspace.sector;
+                staging.delivery.write(&mut self.medium, at, sector)?;
             }
             let length = staging
                 .span(last)
@@ -288,29 +413,43 @@ where
         Ok(())
     }
 
-    /// Fetches chunk 0 into RAM, checked and decrypted; page 0 has to be loaded.
+    /// Fetches chunk 0 into RAM, checked and opened; page 0 has to be loaded.
+    fn fetch_head<D: Delivery<F, O, C>>(
+        &mut self,
+        staging: &Staging<'_, D>,
+    ) -> Result<(), AgentError> {
+        self.fetch_chunk(staging, 0)
+    }
+
+    /// Fetches one chunk into RAM, checked and opened; its page has to be loaded.
     #[inline(never)]
-    fn fetch_head(&mut self, staging: &Staging<'_, C::Keystream>) -> Result<(), AgentError> {
-        self.open_body_range(staging, staging.span(0))?;
-        self.receive_chunk(staging, 0)?;
-        fetch::end(&mut self.transport, Document::Body, staging.span(0).end)
+    pub(crate) fn fetch_chunk<D: Delivery<F, O, C>>(
+        &mut self,
+        staging: &Staging<'_, D>,
+        index: u32,
+    ) -> Result<(), AgentError> {
+        let span = staging.span(index);
+        let length = fetch::bytes(span.len());
+        self.open_body_range(staging, span)?;
+        self.receive_chunk(staging, index)?;
+        fetch::end(&mut self.transport, Document::Body, length)
     }
 
     #[inline(never)]
-    fn open_body_range(
+    fn open_body_range<D: Delivery<F, O, C>>(
         &mut self,
-        staging: &Staging<'_, C::Keystream>,
+        staging: &Staging<'_, D>,
         range: Range<u32>,
     ) -> Result<(), AgentError> {
-        let resource = Resource::Body(&staging.manifest.component().body);
+        let resource = Resource::Body(staging.delivery.body());
         fetch::open(&mut self.transport, resource, Some(range), Document::Body)
     }
 
     /// Reads the next chunk of the open range into RAM, checks its hash and decrypts it.
     #[inline(never)]
-    fn receive_chunk(
+    fn receive_chunk<D: Delivery<F, O, C>>(
         &mut self,
-        staging: &Staging<'_, C::Keystream>,
+        staging: &Staging<'_, D>,
         index: u32,
     ) -> Result<(), AgentError> {
         let chunk = ChunkIndex::new(index);
@@ -322,27 +461,41 @@ where
         if !is_in_page(&self.workspace.page, chunk, &digest) {
             return Err(BodyError::ChunkHash { chunk }.into());
         }
-        staging.body.apply(&mut self.crypto, chunk, bytes);
+        staging.delivery.open(&mut self.crypto, chunk, bytes);
         self.medium.event(&Event::Fetched { chunk });
         Ok(())
     }
 
     /// Whether chunk `index` stands in the slot already; its page has to be loaded.
-    #[inline(never)]
-    fn stands(
+    fn stands<D: Delivery<F, O, C>>(
         &mut self,
-        staging: &Staging<'_, C::Keystream>,
+        staging: &Staging<'_, D>,
         index: u32,
+    ) -> Result<bool, AgentError> {
+        self.holds_chunk(staging, index, staging.address(index))
+    }
+
+    /// Whether chunk `index` stands at `at`; its page has to be loaded.
+    #[inline(never)]
+    pub(crate) fn holds_chunk<D: Delivery<F, O, C>>(
+        &mut self,
+        staging: &Staging<'_, D>,
+        index: u32,
+        at: FlashOffset,
     ) -> Result<bool, AgentError> {
         let chunk = ChunkIndex::new(index);
         let length = staging.chunk_length(index);
         let bytes = self.workspace.sector.get_mut(..length).unwrap_or_default();
-        self.medium.read(staging.address(index), bytes)?;
-        staging.body.apply(&mut self.crypto, chunk, bytes);
+        let (medium, crypto) = (&mut self.medium, &mut self.crypto);
+        staging.delivery.read(medium, crypto, at, chunk, bytes)?;
         let digest = self.crypto.digest(bytes);
         Ok(is_in_page(&self.workspace.page, chunk, &digest))
     }
 }
+
+/// [`CHUNKS_PER_PAGE`] as a number of chunks.
+const PER_PAGE: u32 = 128;
+const _: () = assert!(PER_PAGE as usize == CHUNKS_PER_PAGE);
 
 /// Where the image's first chunk is.
 #[derive(Clone, Copy, PartialEq, Eq)]

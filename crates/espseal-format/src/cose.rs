@@ -68,6 +68,9 @@ pub enum Role {
     Now,
     /// A device's own report.
     Report,
+    /// Says which raw bytes put a release into one device's slot; signed with the keys of
+    /// [`Releases`](Self::Releases).
+    Direct,
 }
 
 impl Role {
@@ -79,6 +82,7 @@ impl Role {
             Self::Releases => "releases",
             Self::Now => "now",
             Self::Report => "report",
+            Self::Direct => "direct",
         }
     }
 
@@ -91,6 +95,7 @@ impl Role {
             Self::Releases => metadata::releases::MAX_LEN,
             Self::Now => metadata::now::MAX_LEN,
             Self::Report => report::MAX_REPORT_LEN,
+            Self::Direct => metadata::direct::MAX_LEN,
         }
     }
 
@@ -102,6 +107,7 @@ impl Role {
             Self::Releases => b"espseal/v1/releases\0",
             Self::Now => b"espseal/v1/now\0",
             Self::Report => b"espseal/v1/report\0",
+            Self::Direct => b"espseal/v1/direct\0",
         };
         label.iter().chain(&product.0).copied().collect()
     }

@@ -150,6 +150,18 @@ pub enum RootLocation {
     B,
 }
 
+impl RootLocation {
+    /// Bytes from the start of the journal to the sector; `None` for the built-in root.
+    #[must_use]
+    pub const fn distance(self) -> Option<u32> {
+        match self {
+            Self::BuiltIn => None,
+            Self::A => Some(0x2000),
+            Self::B => Some(0x3000),
+        }
+    }
+}
+
 impl Record {
     /// Parses the record at the start of a sector; what follows it is not looked at.
     ///

@@ -10,6 +10,7 @@ use crate::cbor::{CborError, Reader};
 use crate::cohort::Ppm;
 use crate::units::ChannelName;
 
+pub mod direct;
 pub mod manifest;
 pub mod now;
 pub mod releases;

@@ -61,6 +61,30 @@ pub enum Resource<'a> {
         /// Digest of the body.
         body: &'a Digest,
     },
+    /// `idf/<device id>/<body digest>.link`: digest of the file that one ESP-IDF device gets in place
+    /// of a body (ECIES scheme), 32 bytes.
+    IdfLink {
+        /// The device.
+        device: &'a DeviceId,
+        /// Digest of the body that all others get.
+        body: &'a Digest,
+    },
+    /// `idf/<device id>/<file digest>.bin`: header and body for one ESP-IDF device.
+    IdfFile {
+        /// The device.
+        device: &'a DeviceId,
+        /// Digest of the whole file.
+        file: &'a Digest,
+    },
+    /// `direct/<manifest digest>/<device id>-<slot>.cose`: a release for one device's flash key.
+    Direct {
+        /// Digest of the release's manifest.
+        manifest: &'a Digest,
+        /// The device.
+        device: &'a DeviceId,
+        /// Number of the OTA slot.
+        slot: u8,
+    },
 }
 
 /// An artefact, as read from a path.
@@ -107,6 +131,29 @@ pub enum OwnedResource {
         /// Digest of the body.
         body: Digest,
     },
+    /// See [`Resource::IdfLink`].
+    IdfLink {
+        /// The device.
+        device: DeviceId,
+        /// Digest of the body that all others get.
+        body: Digest,
+    },
+    /// See [`Resource::IdfFile`].
+    IdfFile {
+        /// The device.
+        device: DeviceId,
+        /// Digest of the whole file.
+        file: Digest,
+    },
+    /// See [`Resource::Direct`].
+    Direct {
+        /// Digest of the release's manifest.
+        manifest: Digest,
+        /// The device.
+        device: DeviceId,
+        /// Number of the OTA slot.
+        slot: u8,
+    },
 }
 
 impl Resource<'_> {
@@ -136,9 +183,17 @@ impl Resource<'_> {
             }
             Self::Device(device) => path.text("devices/").hex(&device.0).text(".cbor"),
             Self::IdfSubscription(device) => path.text("idf/").hex(&device.0).text(".cbor"),
-            Self::IdfHeader { device, body } => {
-                path.text("idf/").hex(&device.0).text("/");
-                path.hex(&body.0).text(".header")
+            Self::IdfHeader { device, body } => path.idf(device, body, ".header"),
+            Self::IdfLink { device, body } => path.idf(device, body, ".link"),
+            Self::IdfFile { device, file } => path.idf(device, file, ".bin"),
+            Self::Direct {
+                manifest,
+                device,
+                slot,
+            } => {
+                path.text("direct/").hex(&manifest.0).text("/");
+                path.hex(&device.0).text("-");
+                path.number((*slot).into()).text(".cose")
             }
         };
         path.0
@@ -186,6 +241,17 @@ impl OwnedResource {
             Self::Device(device) => Resource::Device(device),
             Self::IdfSubscription(device) => Resource::IdfSubscription(device),
             Self::IdfHeader { device, body } => Resource::IdfHeader { device, body },
+            Self::IdfLink { device, body } => Resource::IdfLink { device, body },
+            Self::IdfFile { device, file } => Resource::IdfFile { device, file },
+            Self::Direct {
+                manifest,
+                device,
+                slot,
+            } => Resource::Direct {
+                manifest,
+                device,
+                slot: *slot,
+            },
         }
     }
 }
@@ -198,7 +264,7 @@ impl fmt::Display for Resource<'_> {
 
 /// A path in the making: formatting without `core::fmt`, which a device may not need otherwise.
 ///
-/// Nothing is ever cut off: the longest path, that of an ESP-IDF header, takes 140 bytes.
+/// Nothing is ever cut off: the longest path, that of a direct manifest, takes 145 bytes.
 struct Path(String<MAX_PATH>);
 
 impl Path {
@@ -216,6 +282,13 @@ impl Path {
             }
         }
         self
+    }
+
+    /// What one ESP-IDF device gets of a release.
+    #[inline(never)]
+    fn idf(&mut self, device: &DeviceId, name: &Digest, suffix: &str) -> &mut Self {
+        self.text("idf/").hex(&device.0).text("/");
+        self.hex(&name.0).text(suffix)
     }
 
     #[inline(never)]
@@ -266,13 +339,28 @@ fn read_in_folder(folder: &str, rest: &str) -> Option<OwnedResource> {
                 prefix: ShardPrefix::parse(name.strip_suffix(".shard")?)?,
             })
         }
+        "direct" => {
+            let (manifest, name) = rest.split_once('/')?;
+            let (id, slot) = name.strip_suffix(".cose")?.split_once('-')?;
+            Some(OwnedResource::Direct {
+                manifest: Digest::from_hex(manifest)?,
+                device: device(id)?,
+                slot: u8::try_from(number(slot)?).ok()?,
+            })
+        }
         "devices" => device(rest.strip_suffix(".cbor")?).map(OwnedResource::Device),
         "idf" => match rest.split_once('/') {
             None => device(rest.strip_suffix(".cbor")?).map(OwnedResource::IdfSubscription),
-            Some((id, name)) => Some(OwnedResource::IdfHeader {
-                device: device(id)?,
-                body: digest(name, ".header")?,
-            }),
+            Some((id, name)) => {
+                let (device, (name, kind)) = (device(id)?, name.split_once('.')?);
+                let name = Digest::from_hex(name)?;
+                Some(match kind {
+                    "header" => OwnedResource::IdfHeader { device, body: name },
+                    "link" => OwnedResource::IdfLink { device, body: name },
+                    "bin" => OwnedResource::IdfFile { device, file: name },
+                    _ => return None,
+                })
+            }
         },
         _ => None,
     }
@@ -332,6 +420,19 @@ mod tests {
             device: &ID,
             body: &D,
         };
+        let link = Resource::IdfLink {
+            device: &ID,
+            body: &D,
+        };
+        let file = Resource::IdfFile {
+            device: &ID,
+            file: &D,
+        };
+        let direct = |slot| Resource::Direct {
+            manifest: &D,
+            device: &ID,
+            slot,
+        };
         std::vec![
             (Resource::Now, "now.cose".into()),
             (Resource::Root(12), "root/12.cose".into()),
@@ -345,6 +446,10 @@ mod tests {
             (Resource::Device(&ID), format!("devices/{ID_HEX}.cbor")),
             (Resource::IdfSubscription(&ID), format!("idf/{ID_HEX}.cbor")),
             (header, format!("idf/{ID_HEX}/{HEX}.header")),
+            (link, format!("idf/{ID_HEX}/{HEX}.link")),
+            (file, format!("idf/{ID_HEX}/{HEX}.bin")),
+            (direct(0), format!("direct/{HEX}/{ID_HEX}-0.cose")),
+            (direct(255), format!("direct/{HEX}/{ID_HEX}-255.cose")),
         ]
     }
 
@@ -386,6 +491,10 @@ mod tests {
             "root/-1.cose",
         ] {
             assert_eq!(Resource::parse(wrong), None, "{wrong}");
+        }
+        for slot in ["256", "00", "-1", "", "0-0"] {
+            let wrong = format!("direct/{HEX}/{ID_HEX}-{slot}.cose");
+            assert_eq!(Resource::parse(&wrong), None, "{wrong}");
         }
         assert_eq!(Resource::parse("root/4294967296.cose"), None);
         assert_eq!(

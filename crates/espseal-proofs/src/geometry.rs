@@ -123,12 +123,17 @@ impl Geometry {
         Layout::from_table(&self.table()).unwrap()
     }
 
-    /// A device as the factory makes it, holding `app`, switched off.
-    pub(crate) fn device(&self, app: &[u8]) -> VirtualDevice {
-        let key = match self.chip {
+    /// What its flash is encrypted with, if it is.
+    pub(crate) fn flash_key(&self) -> FlashKey {
+        match self.chip {
             ChipId::Esp32 => FlashKey::Esp32(core::array::from_fn(|i| i as u8 * 7 + 3)),
             _ => FlashKey::Xts128(core::array::from_fn(|i| i as u8 * 5 + 1)),
-        };
+        }
+    }
+
+    /// A device as the factory makes it, holding `app`, switched off.
+    pub(crate) fn device(&self, app: &[u8]) -> VirtualDevice {
+        let key = self.flash_key();
         let digests = [rsa::OWN.digest()];
         let security = match self.locks {
             Locks::Release => Security::Release {

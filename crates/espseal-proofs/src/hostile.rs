@@ -9,6 +9,7 @@ pub(crate) mod attacks;
 pub(crate) mod bed;
 mod bytes;
 pub(crate) mod cases;
+mod direct;
 mod images;
 mod stolen;
 mod swaps;
@@ -59,6 +60,12 @@ pub(crate) fn run(scope: Scope, hasty: bool, mut say: impl FnMut(&str)) -> Sum {
         let attacks = attacks(&scene, scope);
         sum.launch(&scene, kind, &attacks, hasty);
         say(&format!("{kind}: {} attacks", attacks.len()));
+    }
+    if !(hasty && sum.violations > 0) {
+        let scene = Scene::direct();
+        let attacks = direct::attacks(&scene);
+        sum.launch(&scene, "direct images", &attacks, hasty);
+        say(&format!("direct images: {} attacks", attacks.len()));
     }
     sum.seconds = begun.elapsed().as_secs_f64();
     sum

@@ -15,6 +15,7 @@ pub mod command;
 pub mod fuzz;
 
 mod answer;
+mod direct;
 mod faults;
 mod geometry;
 mod hostile;

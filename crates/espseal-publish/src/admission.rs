@@ -68,9 +68,10 @@ impl Authority {
     ) -> Result<Vec<DeviceId>, AuthorityError> {
         stop_if_asked(observer)?;
         devices.sort_by_key(|device| device.id);
-        devices
-            .iter()
-            .try_for_each(|device| self.registry.check_new(device))?;
+        for device in &devices {
+            self.registry.check_new(device)?;
+            self.project.channel(device.channel.as_str())?;
+        }
         let visible = self.visible()?;
         let mut late = Vec::new();
         for channel in self.project.channels.clone() {
@@ -99,6 +100,7 @@ impl Authority {
                 };
                 let manifest = self.manifest(&offer.manifest)?;
                 let key = self.open_wrap(&manifest, epoch, &open.key)?;
+                self.store_file_on_offer(device, &manifest, &key)?;
                 let component = &manifest.component;
                 let opening = Opening {
                     key: &key,
@@ -229,7 +231,7 @@ impl Authority {
             Recipient::Agent { .. } => {
                 self.store.remove(&Resource::Device(&device.id).path())?;
             }
-            Recipient::EspIdfRsa { .. } => {
+            Recipient::EspIdfRsa { .. } | Recipient::EspIdfEcies { .. } => {
                 self.store
                     .remove(&Resource::IdfSubscription(&device.id).path())?;
                 self.store.remove_folder(&format!("idf/{}", device.id))?;

@@ -16,6 +16,7 @@ pub mod creation;
 pub mod data_signing;
 pub mod debug_certificate;
 pub mod development_ca;
+pub mod direct;
 pub mod efuse_keys;
 pub mod efuse_plan;
 pub mod enrolment;

@@ -7,6 +7,7 @@ use espseal_crypto::cose::{verify_sign1, verify_threshold};
 use espseal_format::cose::{
     MAX_SIGNATURES, Role, Sign, Sign1, Signer, to_be_signed, to_be_signed1,
 };
+use espseal_format::metadata::direct::DirectManifest;
 use espseal_format::metadata::now::Now;
 use espseal_format::metadata::releases::Releases;
 use espseal_format::metadata::root::{MAX_KEYS, RoleKeys, Root};
@@ -212,6 +213,28 @@ pub fn sign_now(
     authority.sign(log, now.position, &payload, signer)
 }
 
+/// Signs a direct manifest with a key of the releases role.
+///
+/// The release log does not hear of it: it says nothing that the manifest it names does not say, and
+/// there is one for each device and slot.
+///
+/// # Errors
+/// [`SigningError`].
+pub fn sign_direct(
+    root: &Root,
+    direct: &DirectManifest,
+    signer: &dyn RoleSigner,
+) -> Result<SignedDocument, SigningError> {
+    let payload = encode(Role::Direct, |out| direct.encode(out))?;
+    let authority = Authority {
+        role: Role::Direct,
+        product: &root.product,
+        keys: &root.releases,
+    };
+    let kid = authority.key_id(signer)?;
+    authority.sign_as(kid, &payload, signer)
+}
+
 /// Adds a lifetime to a time.
 ///
 /// # Errors
@@ -238,20 +261,35 @@ impl Authority<'_> {
         payload: &[u8],
         signer: &dyn RoleSigner,
     ) -> Result<SignedDocument, SigningError> {
-        let public = signer.public_key();
-        let kid = KeyId::of(&public);
-        if self.keys.key(kid) != Some(&public) {
-            return Err(SigningError::NotInRoot {
-                role: self.role,
-                found: kid,
-                expected: names(self.keys.keys.iter().map(KeyId::of)),
-            });
-        }
+        let kid = self.key_id(signer)?;
         let logged = match self.role {
             Role::Now => LoggedRole::Now,
             _ => LoggedRole::Releases,
         };
         log.sign(logged, at, Digest::of(payload))?;
+        self.sign_as(kid, payload, signer)
+    }
+
+    /// The signer's key id, if root lets it sign.
+    fn key_id(&self, signer: &dyn RoleSigner) -> Result<KeyId, SigningError> {
+        let public = signer.public_key();
+        let kid = KeyId::of(&public);
+        if self.keys.key(kid) == Some(&public) {
+            return Ok(kid);
+        }
+        Err(SigningError::NotInRoot {
+            role: self.role,
+            found: kid,
+            expected: names(self.keys.keys.iter().map(KeyId::of)),
+        })
+    }
+
+    fn sign_as(
+        &self,
+        kid: KeyId,
+        payload: &[u8],
+        signer: &dyn RoleSigner,
+    ) -> Result<SignedDocument, SigningError> {
         let mut message = Vec::new();
         to_be_signed1(self.role, self.product, kid, payload, &mut |part| {
             message.extend_from_slice(part);

@@ -26,8 +26,11 @@ pub use bench::BenchError;
 
 pub use twin::TwinRehearsal;
 
-use espseal_format::units::Position;
+use espseal_format::units::{DeviceId, Position};
 
+use crate::authority::AuthorityError;
+use crate::direct::{Audience, DirectImage, DirectRelease};
+use crate::escrow::EscrowedKey;
 use crate::image_check::CheckedImage;
 use crate::project::{Channel, Fleet, Project};
 use crate::seal::SealedBody;
@@ -53,8 +56,42 @@ pub struct Exhibit<'a> {
     pub position: Position,
     /// Agents that shall receive it.
     pub agents: usize,
+    /// ESP-IDF devices that shall receive a file of their own.
+    pub esp_idf_files: usize,
+    /// A direct image of it, if there are to be any.
+    pub direct: Option<&'a DirectExhibit>,
     /// The time, in seconds since 1970.
     pub time: u64,
+}
+
+/// The exact direct images of one device that is to receive them.
+#[derive(Debug)]
+pub struct DirectExhibit {
+    /// The device.
+    pub device: DeviceId,
+    /// Its flash key, from escrow.
+    pub key: EscrowedKey,
+    /// An image for each OTA slot.
+    pub images: Vec<DirectImage>,
+}
+
+impl DirectExhibit {
+    /// Makes those of the first device.
+    pub(crate) fn of(
+        release: &DirectRelease<'_>,
+        audience: &Audience,
+    ) -> Result<Self, AuthorityError> {
+        let (device, key) = audience.first()?;
+        let mut images = Vec::new();
+        for slot in audience.slots() {
+            images.push(DirectImage::make(release, device, &key, *slot)?);
+        }
+        Ok(Self {
+            device,
+            key,
+            images,
+        })
+    }
 }
 
 /// Runs an update with the exact artefacts, as a device of the fleet would.

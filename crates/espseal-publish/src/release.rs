@@ -1,5 +1,6 @@
 //! The publish pipeline: check, seal, rehearse, wrap, store, sign, show.
 
+mod whole_files;
 mod wrapping;
 
 pub(crate) use wrapping::agent;
@@ -17,12 +18,13 @@ use espseal_format::units::{Digest, Position, SecurityVersion};
 use rand_core::Rng as _;
 
 use crate::authority::{Authority, AuthorityError, Draft, Signed, Visible, random};
+use crate::direct::{DirectRelease, DirectRequest};
 use crate::idf_recipient::Opening;
 use crate::image_check::{CheckedImage, check_image, read_image};
 use crate::metadata_signing::expiry;
 use crate::observer::{Observer, Stage};
 use crate::project::{Channel, Fleet, Project, names};
-use crate::rehearsal::{Exhibit, Rehearsal, Rehearsed};
+use crate::rehearsal::{DirectExhibit, Exhibit, Rehearsal, Rehearsed};
 use crate::repository::Store as _;
 use crate::seal::{SealedBody, seal};
 
@@ -43,6 +45,8 @@ pub struct PublishRequest {
     pub min_seq: u64,
     /// What to do when the repository was lost.
     pub repository: RepositoryState,
+    /// Where flash keys are, to make direct images besides; `None` for none.
+    pub direct: Option<DirectRequest>,
 }
 
 /// Which repository a release goes to.
@@ -81,6 +85,10 @@ pub struct Published {
     pub agents: usize,
     /// ESP-IDF devices that can open it.
     pub esp_idf_devices: usize,
+    /// Those of them that got a file of their own.
+    pub esp_idf_files: usize,
+    /// Devices that it was made for directly; `None` when nobody asked.
+    pub direct_devices: Option<usize>,
     /// What the rehearsal showed.
     pub rehearsed: Rehearsed,
     /// What was signed.
@@ -119,8 +127,22 @@ impl Authority {
         let manifest_digest = Digest::of(&manifest_bytes);
         stop_if_asked(observer)?;
 
-        observer.begin(Stage::Rehearsing, 0);
         let fleet = fleet_of(&self.project, request, &channel, image.chip())?;
+        let audience = match &request.direct {
+            Some(direct) => Some(self.direct_audience(direct, &channel, fleet)?),
+            None => None,
+        };
+        let release = audience.as_ref().map(|audience| DirectRelease {
+            product: self.project.product,
+            manifest: manifest_digest,
+            image: &image,
+            journal: audience.journal(),
+        });
+        let direct = match (&release, &audience) {
+            (Some(release), Some(audience)) => Some(DirectExhibit::of(release, audience)?),
+            _ => None,
+        };
+        observer.begin(Stage::Rehearsing, 0);
         let rehearsed = rehearsal.rehearse(&Exhibit {
             project: &self.project,
             fleet,
@@ -131,6 +153,8 @@ impl Authority {
             manifest_bytes: &manifest_bytes,
             position,
             agents: self.agents(&channel).len(),
+            esp_idf_files: self.esp_idf_ecies(&channel, image.chip()).count(),
+            direct: direct.as_ref(),
             time,
         })?;
         stop_if_asked(observer)?;
@@ -142,12 +166,20 @@ impl Authority {
             tag: sealed.tag.0,
             length: manifest.component.body_length,
         };
-        let esp_idf_devices = self.wrap_for_esp_idf(&channel, &manifest, &opening, observer)?;
+        let esp_idf_headers = self.wrap_for_esp_idf(&channel, &manifest, &opening, observer)?;
+        let esp_idf_files = self.seal_for_esp_idf(&channel, &manifest, image.bytes(), observer)?;
+        self.remove_old_files(&channel, &manifest, visible.as_ref())?;
         observer.begin(Stage::Storing, 0);
         if request.repository == RepositoryState::New {
             self.store_records()?;
         }
         self.store_release(&sealed, &manifest_digest, &manifest_bytes)?;
+        let direct_devices = match (&release, &audience) {
+            (Some(release), Some(audience)) => {
+                Some(self.store_direct(release, audience, observer)?)
+            }
+            _ => None,
+        };
 
         let mut draft = visible
             .as_ref()
@@ -183,7 +215,9 @@ impl Authority {
             body_length: manifest.component.body_length,
             epoch: epoch.epoch,
             agents: self.agents(&channel).len(),
-            esp_idf_devices,
+            esp_idf_devices: esp_idf_headers.saturating_add(esp_idf_files),
+            esp_idf_files,
+            direct_devices,
             rehearsed,
             signed,
             channel,

@@ -1,8 +1,10 @@
 //! A whole virtual device: flash, eFuses, bootloader, and the ports that the agent runs on.
 
-use espseal_agent::flash::{Flash, FlashFault, FlashFaultKind};
-use espseal_agent::platform::{DIGEST_SLOTS, Platform, Slot};
+use espseal_agent::flash::{Flash, FlashFault, FlashFaultKind, RawFlash};
+use espseal_agent::platform::{DIGEST_SLOTS, DirectPlatform, Platform, Slot};
 use espseal_crypto::flash_encryption::FlashCipher;
+use espseal_format::chip::SchemeId;
+use espseal_format::metadata::direct::FlashScheme;
 use espseal_format::signature_block::SignatureSector;
 use espseal_format::units::{Digest, FlashOffset, SECTOR_SIZE, SecurityVersion};
 
@@ -241,6 +243,21 @@ impl Flash for FlashPort<'_> {
     }
 }
 
+impl RawFlash for FlashPort<'_> {
+    fn read_raw(&mut self, at: FlashOffset, buffer: &mut [u8]) -> Result<(), NorError> {
+        self.0.read_raw(at, buffer)
+    }
+
+    fn replace_sector_raw(
+        &mut self,
+        at: FlashOffset,
+        data: &[u8; SECTOR_SIZE],
+    ) -> Result<(), NorError> {
+        self.0.erase_sector(at)?;
+        self.0.write_raw(at, data)
+    }
+}
+
 impl FlashFault for NorError {
     fn kind(&self) -> FlashFaultKind {
         match self {
@@ -284,5 +301,20 @@ impl Platform for PlatformPort<'_> {
         if getrandom::fill(buffer).is_err() {
             buffer.fill(0);
         }
+    }
+}
+
+impl DirectPlatform for PlatformPort<'_> {
+    fn flash_scheme(&self) -> Option<FlashScheme> {
+        if self.efuses.flash_encryption() == FlashEncryption::Off {
+            return None;
+        }
+        Some(match self.efuses.flash_key()?.scheme() {
+            SchemeId::Esp32Aes => FlashScheme::Esp32 {
+                crypt_config: self.efuses.flash_crypt_config().get(),
+            },
+            SchemeId::XtsAes128 => FlashScheme::Xts128,
+            SchemeId::XtsAes256 => FlashScheme::Xts256,
+        })
     }
 }

@@ -8,6 +8,7 @@
 mod arguments;
 mod data;
 mod dump;
+mod efuse_file;
 mod error;
 mod fields;
 mod keys;

@@ -108,7 +108,7 @@ impl FactoryPlan<'_> {
         let flash = self.write_flash()?;
         match self.security {
             Security::Locked(locking) => {
-                locking.carry_out(&locking.steps(self.model()?), &mut efuses)?;
+                locking.carry_out(&locking.steps(efuses.model()), &mut efuses)?;
             }
             _ => self.burn(&mut efuses)?,
         }

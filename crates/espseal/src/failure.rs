@@ -122,6 +122,7 @@ from_blamed!(
     espseal_publish::debug_certificate::DeviceError,
     espseal_publish::debug_certificate::UscError,
     espseal_publish::enrolment::EnrolmentError,
+    espseal_publish::enrolment::ecies::EciesKeyError,
     espseal_publish::escrow::EscrowError,
     espseal_publish::factory::error::MakeError,
     espseal_publish::flash_encryption::FlashDataError,

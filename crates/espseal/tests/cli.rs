@@ -7,6 +7,9 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "cli/ecies.rs"]
+mod ecies;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

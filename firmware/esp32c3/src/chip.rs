@@ -7,7 +7,8 @@ use esp_hal::efuse::{self, EfuseField};
 use esp_hal::peripherals::MMU_TABLE;
 use esp_hal::rng::Rng;
 use espseal_agent::config::Layout;
-use espseal_agent::platform::{DIGEST_SLOTS, Platform, Slot};
+use espseal_agent::platform::{DIGEST_SLOTS, DirectPlatform, Platform, Slot};
+use espseal_format::metadata::direct::FlashScheme;
 use espseal_format::units::{Digest, FlashOffset, SecurityVersion};
 
 /// The facts about this chip that no file can change.
@@ -56,6 +57,12 @@ impl Platform for Esp32C3 {
 
     fn random(&mut self, buffer: &mut [u8]) {
         self.rng.read(buffer);
+    }
+}
+
+impl DirectPlatform for Esp32C3 {
+    fn flash_scheme(&self) -> Option<FlashScheme> {
+        efuse::flash_encryption().then_some(FlashScheme::Xts128)
     }
 }
 

@@ -9,7 +9,7 @@
 //! it leaves a sector without meaning when power goes in between. The agent expects no more.
 
 use esp_storage::{FlashStorage, FlashStorageError};
-use espseal_agent::flash::{Flash, FlashFault, FlashFaultKind, HEAD};
+use espseal_agent::flash::{Flash, FlashFault, FlashFaultKind, HEAD, RawFlash};
 use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 
 /// The flash that the chip boots from.
@@ -71,6 +71,27 @@ impl Flash for EspFlash<'_> {
             .checked_add(FlashStorage::SECTOR_SIZE)
             .ok_or(EspFlashFault(FlashStorageError::OutOfBounds))?;
         self.storage.erase(start, end).map_err(EspFlashFault)
+    }
+}
+
+impl RawFlash for EspFlash<'_> {
+    /// The ROM's own read, which goes around cache and decryption.
+    fn read_raw(&mut self, at: FlashOffset, buffer: &mut [u8]) -> Result<(), EspFlashFault> {
+        self.storage.read(at.get(), buffer).map_err(EspFlashFault)
+    }
+
+    fn replace_sector_raw(
+        &mut self,
+        at: FlashOffset,
+        data: &[u8; SECTOR_SIZE],
+    ) -> Result<(), EspFlashFault> {
+        if !at.is_sector_aligned() {
+            return Err(EspFlashFault(FlashStorageError::NotAligned));
+        }
+        self.erase_sector(at)?;
+        self.storage
+            .write_nor(at.get(), data)
+            .map_err(EspFlashFault)
     }
 }
 

@@ -10,13 +10,14 @@ use core::ops::Range;
 
 use espseal_agent::agent::{Agent, Parts};
 use espseal_agent::config::{Config, Floors, Layout, Policy, Region};
-use espseal_agent::flash::{Flash, FlashFault, FlashFaultKind};
+use espseal_agent::flash::{Flash, FlashFault, FlashFaultKind, RawFlash};
 use espseal_agent::observer::Silent;
-use espseal_agent::platform::{DIGEST_SLOTS, Platform, Slot};
+use espseal_agent::platform::{DIGEST_SLOTS, DirectPlatform, Platform, Slot};
 use espseal_agent::transport::{Transport, TransportFault, TransportFaultKind};
 use espseal_agent::workspace::Workspace;
 use espseal_crypto::device_key::SoftwareDeviceKey;
 use espseal_format::chip::ChipId;
+use espseal_format::metadata::direct::FlashScheme;
 use espseal_format::metadata::manifest::{ClassId, VendorId};
 use espseal_format::report::Event;
 use espseal_format::repository::Resource;
@@ -111,6 +112,28 @@ impl Platform for Unknown {
     }
 }
 
+impl RawFlash for Unknown {
+    fn read_raw(&mut self, at: FlashOffset, buffer: &mut [u8]) -> Result<(), Fault> {
+        black_box((at, buffer));
+        unknown()
+    }
+
+    fn replace_sector_raw(
+        &mut self,
+        at: FlashOffset,
+        data: &[u8; SECTOR_SIZE],
+    ) -> Result<(), Fault> {
+        black_box((at, data));
+        unknown()
+    }
+}
+
+impl DirectPlatform for Unknown {
+    fn flash_scheme(&self) -> Option<FlashScheme> {
+        black_box(None)
+    }
+}
+
 /// Stands where the eFuse HMAC peripheral is.
 fn digest_of(label: &[u8]) -> [u8; 32] {
     black_box(label);
@@ -152,6 +175,8 @@ fn run(workspace: &mut Workspace) -> Option<()> {
     let mut agent = Agent::new(parts, &config, workspace).ok()?;
     black_box(agent.on_boot().ok()?);
     black_box(agent.update().ok()?);
+    #[cfg(feature = "direct")]
+    black_box(agent.update_direct().ok()?);
     black_box(agent.confirm().ok()?);
     black_box(agent.report(Event::Confirmed, 0).ok()?);
     black_box(agent.poll_delay());

@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use espseal_format::units::{Digest, Position, SecurityVersion};
+use espseal_format::metadata::direct::FlashScheme;
+use espseal_format::units::{Digest, FlashOffset, Position, SecurityVersion};
 
 use crate::platform::Slot;
 
@@ -74,6 +75,45 @@ pub enum DeviceError {
         /// Digest in the journal.
         expected: Digest,
     },
+    /// A direct image is on offer, and flash encryption is off.
+    FlashNotEncrypted,
+    /// The direct manifest is for another release.
+    DirectRelease {
+        /// SHA-256 of the manifest it names, which is not on offer.
+        found: Digest,
+    },
+    /// The direct manifest is for another device.
+    DirectDevice,
+    /// The direct image is encrypted by another scheme, or with another `FLASH_CRYPT_CONFIG`.
+    DirectScheme {
+        /// What eFuses say.
+        expected: FlashScheme,
+        /// What the direct manifest says.
+        found: FlashScheme,
+    },
+    /// The direct image is encrypted for another place than the slot to update.
+    DirectSlot {
+        /// First byte of the slot to update.
+        expected: FlashOffset,
+        /// The place it is for.
+        found: FlashOffset,
+    },
+    /// The direct image's probes are encrypted for another place than the journal.
+    DirectJournal {
+        /// First byte of the journal.
+        expected: FlashOffset,
+        /// The place they are for.
+        found: FlashOffset,
+    },
+    /// The direct image is not as long as the padded image of the release.
+    DirectLength {
+        /// Length of the image in bytes, padded.
+        expected: u32,
+        /// What the direct manifest says.
+        found: u32,
+    },
+    /// The direct image is not encrypted with this device's flash key.
+    WrongFlashKey,
 }
 
 /// The caller or the configuration is at fault.
@@ -114,6 +154,14 @@ impl DeviceError {
             Self::NoBurntDigest => 0x040C,
             Self::Quarantined { .. } => 0x040D,
             Self::WrongImage { .. } => 0x040E,
+            Self::FlashNotEncrypted => 0x040F,
+            Self::DirectRelease { .. } => 0x0410,
+            Self::DirectDevice => 0x0411,
+            Self::DirectScheme { .. } => 0x0412,
+            Self::DirectSlot { .. } => 0x0413,
+            Self::DirectJournal { .. } => 0x0414,
+            Self::DirectLength { .. } => 0x0415,
+            Self::WrongFlashKey => 0x0416,
         }
     }
 }
@@ -187,6 +235,34 @@ impl fmt::Display for DeviceError {
                     "running image does not hash to {expected}, which the journal activated"
                 )
             }
+            Self::FlashNotEncrypted => f.write_str(
+                "flash encryption is off; a direct image is ciphertext, publish a sealed one",
+            ),
+            Self::DirectRelease { found } => write!(
+                f,
+                "direct image is for manifest {found}, which is not on offer; publish it anew"
+            ),
+            Self::DirectDevice => f.write_str("direct image is for another device"),
+            Self::DirectScheme { expected, found } => write!(
+                f,
+                "direct image is encrypted with {found}, this flash with {expected}; correct the escrow"
+            ),
+            Self::DirectSlot { expected, found } => write!(
+                f,
+                "direct image is encrypted for {found}, the slot to update is at {expected}"
+            ),
+            Self::DirectJournal { expected, found } => write!(
+                f,
+                "direct image takes the journal to be at {found}, it is at {expected}; publish with \
+                 this device's partition table"
+            ),
+            Self::DirectLength { expected, found } => write!(
+                f,
+                "direct image has {found} bytes, the image padded to sectors {expected}"
+            ),
+            Self::WrongFlashKey => f.write_str(
+                "direct image is not encrypted with this device's flash key; correct the escrow",
+            ),
         }
     }
 }

@@ -10,6 +10,7 @@ use espseal_agent::error::{
 };
 use espseal_agent::flash::FlashFaultKind;
 use espseal_agent::platform::Slot;
+use espseal_format::metadata::direct::FlashScheme;
 use espseal_format::units::{ChunkIndex, Digest, FlashOffset, Position, SecurityVersion};
 
 const DOCUMENT: Document = Document::Now;
@@ -256,6 +257,47 @@ fn device() -> Vec<(u16, AgentError)> {
     ]
 }
 
+fn direct() -> Vec<(u16, AgentError)> {
+    vec![
+        (0x040F, DeviceError::FlashNotEncrypted.into()),
+        (0x0410, DeviceError::DirectRelease { found: DIGEST }.into()),
+        (0x0411, DeviceError::DirectDevice.into()),
+        (
+            0x0412,
+            DeviceError::DirectScheme {
+                expected: FlashScheme::Esp32 { crypt_config: 0xF },
+                found: FlashScheme::Xts128,
+            }
+            .into(),
+        ),
+        (
+            0x0413,
+            DeviceError::DirectSlot {
+                expected: AT,
+                found: AT,
+            }
+            .into(),
+        ),
+        (
+            0x0414,
+            DeviceError::DirectJournal {
+                expected: AT,
+                found: AT,
+            }
+            .into(),
+        ),
+        (
+            0x0415,
+            DeviceError::DirectLength {
+                expected: 1,
+                found: 0,
+            }
+            .into(),
+        ),
+        (0x0416, DeviceError::WrongFlashKey.into()),
+    ]
+}
+
 fn hardware_and_misuse() -> Vec<(u16, AgentError)> {
     vec![
         (0x0501, flash(FlashFaultKind::WriteProtected)),
@@ -279,6 +321,7 @@ fn codes_are_what_they_always_were_and_no_two_are_equal() {
         metadata(),
         body(),
         device(),
+        direct(),
         hardware_and_misuse(),
     ]
     .concat();
@@ -296,6 +339,7 @@ fn messages_are_lower_case_and_name_who_has_to_act() {
         metadata(),
         body(),
         device(),
+        direct(),
         hardware_and_misuse(),
     ]
     .concat();

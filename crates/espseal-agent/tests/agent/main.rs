@@ -9,6 +9,7 @@
 mod bodies;
 mod boots;
 mod codes;
+mod direct;
 mod engines;
 mod images;
 mod layout;

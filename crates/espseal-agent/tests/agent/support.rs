@@ -12,9 +12,10 @@ use espseal_agent::agent::{Agent, BootOutcome, Parts, UpdateOutcome};
 use espseal_agent::config::{Config, Floors, Layout, Policy, Region};
 use espseal_agent::error::AgentError;
 use espseal_agent::observer::{Event, Observer};
-use espseal_agent::platform::{DIGEST_SLOTS, Platform, Slot};
+use espseal_agent::platform::{DIGEST_SLOTS, DirectPlatform, Platform, Slot};
 use espseal_agent::workspace::Workspace;
 use espseal_crypto::device_key::SoftwareDeviceKey;
+use espseal_format::metadata::direct::FlashScheme;
 use espseal_format::otadata::{OtaState, OtadataEntry};
 use espseal_format::units::{Digest, FlashOffset, SecurityVersion};
 
@@ -48,6 +49,7 @@ pub(crate) struct Chip {
     pub(crate) digests: [Option<Digest>; DIGEST_SLOTS],
     pub(crate) secure_version: u32,
     pub(crate) clock: Option<u64>,
+    pub(crate) scheme: Option<FlashScheme>,
 }
 
 impl Platform for Chip {
@@ -69,6 +71,12 @@ impl Platform for Chip {
 
     fn random(&mut self, buffer: &mut [u8]) {
         buffer.fill(0x77);
+    }
+}
+
+impl DirectPlatform for Chip {
+    fn flash_scheme(&self) -> Option<FlashScheme> {
+        self.scheme
     }
 }
 
@@ -165,6 +173,7 @@ impl World {
             digests: [Some(rsa::OWN.digest()), None, None],
             secure_version: 0,
             clock: None,
+            scheme: Some(FlashScheme::Xts128),
         };
         let old = app("1.0").build();
         let mut flash = RamFlash::new(0x40_000, true);

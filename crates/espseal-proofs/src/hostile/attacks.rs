@@ -34,6 +34,17 @@ pub(crate) struct Scene {
     pub(crate) honest: Arc<Files>,
     /// Paths that an honest update asks for.
     pub(crate) asked: BTreeSet<String>,
+    /// How the device takes releases.
+    pub(crate) way: Way,
+}
+
+/// How a device takes releases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Sealed for everybody.
+    Sealed,
+    /// As ciphertext for its own flash.
+    Direct,
 }
 
 /// Judges what a poll led to.
@@ -70,13 +81,7 @@ pub(crate) enum MayErase {
 
 impl Scene {
     pub(crate) fn new() -> Self {
-        let geometry = Geometry {
-            chip: ChipId::Esp32C3,
-            table: &TWO_SLOTS,
-            locks: Locks::Release,
-            rollback: Rollback::Enabled,
-            rule: RollbackRule::Required,
-        };
+        let geometry = Self::geometry();
         let device = device_key(2);
         let mut maker = Self::maker();
         let built_in: &'static [u8] = Vec::leak(maker.signed_root());
@@ -104,9 +109,32 @@ impl Scene {
             older,
             asked: BTreeSet::new(),
             honest: Arc::clone(&honest),
+            way: Way::Sealed,
         };
         let mut bed = Bed::new(&scene);
         let asked = bed.poll_files(&honest).asked;
+        scene.asked = asked;
+        scene
+    }
+
+    /// The kind of device.
+    pub(crate) const fn geometry() -> Geometry {
+        Geometry {
+            chip: ChipId::Esp32C3,
+            table: &TWO_SLOTS,
+            locks: Locks::Release,
+            rollback: Rollback::Enabled,
+            rule: RollbackRule::Required,
+        }
+    }
+
+    /// As [`new`](Self::new), for a device that takes direct images alone.
+    pub(crate) fn direct() -> Self {
+        let mut scene = Self::new();
+        scene.way = Way::Direct;
+        scene.honest = super::direct::repository(|_| {});
+        let mut bed = Bed::new(&scene);
+        let asked = bed.poll_files(&scene.honest).asked;
         scene.asked = asked;
         scene
     }
@@ -238,6 +266,7 @@ pub(crate) fn document(path: &str) -> Document {
         Some(OwnedResource::Manifest(_)) => Document::Manifest,
         Some(OwnedResource::EpochShard { .. }) => Document::Shard,
         Some(OwnedResource::BodyWrap { .. }) => Document::Wrap,
+        Some(OwnedResource::Direct { .. }) => Document::Direct,
         Some(OwnedResource::Pages(_)) => Document::Page { page: 0 },
         _ => Document::Body,
     }

@@ -12,7 +12,7 @@ use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 use espseal_twin::device::VirtualDevice;
 use espseal_twin::nor::NorFlash;
 
-use super::attacks::Scene;
+use super::attacks::{Scene, Way};
 use crate::maker::Files;
 use crate::repository::Repository;
 
@@ -81,9 +81,11 @@ impl<'s> Bed<'s> {
             platform: ports.platform,
             observer: Silent,
         };
-        let outcome = Agent::new(parts, &self.scene.config, &mut self.workspace)
-            .unwrap()
-            .update();
+        let mut agent = Agent::new(parts, &self.scene.config, &mut self.workspace).unwrap();
+        let outcome = match self.scene.way {
+            Way::Sealed => agent.update(),
+            Way::Direct => agent.update_direct(),
+        };
         let changes = self.device.flash_mut().record_changes();
         let sector = |at: FlashOffset| at.get() & !(SECTOR_SIZE as u32 - 1);
         let touched: BTreeSet<u32> = changes.iter().map(|change| sector(change.offset)).collect();

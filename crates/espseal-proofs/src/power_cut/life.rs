@@ -272,10 +272,14 @@ impl<'s> Bench<'s> {
             }
         }
         let unguarded = matches!(booted, BootOutcome::NoRollback { .. });
-        let updated = match agent.update() {
+        let mut update = || match story.plot {
+            Plot::Direct => agent.update_direct(),
+            _ => agent.update(),
+        };
+        let updated = match update() {
             Err(error @ AgentError::Hardware(_)) if meter.fault_struck() => {
                 meter.repair_after(error);
-                agent.update()
+                update()
             }
             updated => updated,
         };

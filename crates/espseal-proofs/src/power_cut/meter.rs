@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 
 use espseal_agent::error::AgentError;
-use espseal_agent::flash::Flash;
+use espseal_agent::flash::{Flash, RawFlash};
 use espseal_agent::observer::{Event, Observer};
 use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 use espseal_twin::device::FlashPort;
@@ -132,9 +132,50 @@ impl Flash for Metered<'_, '_> {
     type Error = NorError;
 
     fn read(&mut self, at: FlashOffset, buffer: &mut [u8]) -> Result<(), NorError> {
+        self.read_by(FlashPort::read, at, buffer)
+    }
+
+    fn replace_sector(
+        &mut self,
+        at: FlashOffset,
+        data: &[u8; SECTOR_SIZE],
+    ) -> Result<(), NorError> {
+        self.replace_by(FlashPort::replace_sector, at, data)
+    }
+
+    fn erase_sector(&mut self, at: FlashOffset) -> Result<(), NorError> {
+        let call = self.meter.mark(1);
+        if let Some(error) = self.meter.refusal(call, at) {
+            return Err(error);
+        }
+        self.inner.erase_sector(at)
+    }
+}
+
+impl RawFlash for Metered<'_, '_> {
+    fn read_raw(&mut self, at: FlashOffset, buffer: &mut [u8]) -> Result<(), NorError> {
+        self.read_by(FlashPort::read_raw, at, buffer)
+    }
+
+    fn replace_sector_raw(
+        &mut self,
+        at: FlashOffset,
+        data: &[u8; SECTOR_SIZE],
+    ) -> Result<(), NorError> {
+        self.replace_by(FlashPort::replace_sector_raw, at, data)
+    }
+}
+
+impl<'d> Metered<'d, '_> {
+    fn read_by(
+        &mut self,
+        read: impl FnOnce(&mut FlashPort<'d>, FlashOffset, &mut [u8]) -> Result<(), NorError>,
+        at: FlashOffset,
+        buffer: &mut [u8],
+    ) -> Result<(), NorError> {
         let (call, writes) = self.meter.calls.get();
         self.meter.calls.set((call + 1, writes));
-        self.inner.read(at, buffer)?;
+        read(&mut self.inner, at, buffer)?;
         match self.meter.fault.get() {
             Some(Fault::Unread(this)) if this == call => {
                 self.meter.struck.set(true);
@@ -154,8 +195,13 @@ impl Flash for Metered<'_, '_> {
         }
     }
 
-    fn replace_sector(
+    fn replace_by(
         &mut self,
+        replace: impl FnOnce(
+            &mut FlashPort<'d>,
+            FlashOffset,
+            &[u8; SECTOR_SIZE],
+        ) -> Result<(), NorError>,
         at: FlashOffset,
         data: &[u8; SECTOR_SIZE],
     ) -> Result<(), NorError> {
@@ -177,19 +223,11 @@ impl Flash for Metered<'_, '_> {
                     self.meter.struck.set(true);
                     let mut bent = *data;
                     bent[byte] ^= mask;
-                    return self.inner.replace_sector(at, &bent);
+                    return replace(&mut self.inner, at, &bent);
                 }
             }
             _ => {}
         }
-        self.inner.replace_sector(at, data)
-    }
-
-    fn erase_sector(&mut self, at: FlashOffset) -> Result<(), NorError> {
-        let call = self.meter.mark(1);
-        if let Some(error) = self.meter.refusal(call, at) {
-            return Err(error);
-        }
-        self.inner.erase_sector(at)
+        replace(&mut self.inner, at, data)
     }
 }

@@ -8,7 +8,8 @@ use espseal_format::units::{Digest, SecurityVersion};
 use espseal_twin::boot::{BootloaderSettings, Rollback};
 use espseal_twin::efuse::Efuses;
 
-use crate::geometry::Geometry;
+use crate::direct;
+use crate::geometry::{Geometry, Locks};
 use crate::image::App;
 use crate::maker::{Files, Maker};
 use crate::rng::TestRng;
@@ -28,18 +29,21 @@ pub(crate) enum Plot {
     Crasher,
     /// A good release; a second one, where the first image was, that always crashes; a good third.
     Relapse,
+    /// As an update, by a direct image.
+    Direct,
     /// The firmware demands a rollback that the bootloader does not have.
     Unguarded,
 }
 
 impl Plot {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Update,
         Self::Rollback,
         Self::RootRotation,
         Self::Refused,
         Self::Crasher,
         Self::Relapse,
+        Self::Direct,
         Self::Unguarded,
     ];
 
@@ -51,6 +55,7 @@ impl Plot {
             Self::Refused => "refused, then good",
             Self::Crasher => "crasher, then good",
             Self::Relapse => "good, crasher, good",
+            Self::Direct => "direct update",
             Self::Unguarded => "no rollback, refused",
         }
     }
@@ -61,6 +66,7 @@ impl Plot {
         match self {
             // Without rollback an image that crashes stays.
             Self::Rollback | Self::Crasher | Self::Relapse => guarded,
+            Self::Direct => guarded && geometry.locks == Locks::Release,
             Self::Unguarded => !guarded && geometry.rule == RollbackRule::Required,
             _ => guarded || geometry.rule == RollbackRule::Optional,
         }
@@ -124,6 +130,10 @@ impl Story {
         } else {
             maker.release(&new, 2)
         };
+        if plot == Plot::Direct {
+            let id = device.device_id();
+            direct::publish(&mut maker, &geometry, id, first.manifest, &new.build());
+        }
         maker.publish();
         let mut phases = vec![Arc::new(maker.files.clone())];
         let mut approved = vec![old.clone()];

@@ -6,10 +6,12 @@ use espseal_format::chip::ChipId;
 use espseal_format::units::{ChannelName, Digest, Position};
 
 use crate::blame::Blame;
+use crate::direct::DirectError;
 use crate::enrolment::EnrolmentError;
 use crate::epochs::EpochError;
 use crate::files::FileError;
 use crate::idf_recipient::HeaderError;
+use crate::idf_recipient::ecies::SealedFileError;
 use crate::image_check::ImageRefused;
 use crate::keys::KeyError;
 use crate::metadata_signing::SigningError;
@@ -170,9 +172,15 @@ pub enum AuthorityError {
     /// An epoch cannot be made or opened.
     #[error(transparent)]
     Epoch(#[from] EpochError),
+    /// A direct image cannot be made.
+    #[error(transparent)]
+    Direct(#[from] DirectError),
     /// An ESP-IDF header cannot be made.
     #[error(transparent)]
     Header(#[from] HeaderError),
+    /// A file for one ESP-IDF device could not be sealed.
+    #[error(transparent)]
+    SealedFile(#[from] SealedFileError),
     /// Metadata cannot be signed.
     #[error(transparent)]
     Signing(#[from] SigningError),
@@ -214,7 +222,9 @@ impl AuthorityError {
             Self::Image(error) => error.blame(),
             Self::Seal(error) => error.blame(),
             Self::Epoch(error) => error.blame(),
+            Self::Direct(error) => error.blame(),
             Self::Header(error) => error.blame(),
+            Self::SealedFile(error) => error.blame(),
             Self::Signing(error) => error.blame(),
             Self::Log(error) => error.blame(),
             Self::Key(error) => error.blame(),

@@ -20,7 +20,7 @@ use super::Exhibit;
 use crate::authority::{AuthorityError, random};
 use crate::keys::{KeyError, RoleSigner};
 use crate::metadata_signing::{
-    RoleSetup, SignedDocument, first_root, sign_now, sign_releases, sign_root,
+    RoleSetup, SignedDocument, first_root, sign_direct, sign_now, sign_releases, sign_root,
 };
 use crate::release_log::ReleaseLog;
 use crate::repository::Store as _;
@@ -106,6 +106,13 @@ pub(super) fn fill(
         root_version: 1,
         holds: heapless::Vec::new(),
     };
+    for image in exhibit.direct.iter().flat_map(|direct| &direct.images) {
+        let signed = sign_direct(&root, &image.manifest, &key)?;
+        let body = &image.manifest.body;
+        store.put(&Resource::Body(body).path(), &image.body)?;
+        store.put(&Resource::Pages(body).path(), &image.pages)?;
+        store.put(&image.resource().path(), &signed.bytes)?;
+    }
     let SignedDocument { bytes, .. } = sign_now(&mut log, &root, &now, &key)?;
     store.put(&Resource::Now.path(), &bytes)?;
     Ok(signed_root.bytes)

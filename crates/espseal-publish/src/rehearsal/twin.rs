@@ -9,25 +9,36 @@ use std::fmt::Display;
 use espseal_agent::agent::{Agent, BootOutcome, Parts, UpdateOutcome};
 use espseal_agent::config::{Config, Floors, Layout, Policy, Region, SignatureRule};
 use espseal_agent::crypto::SoftwareCrypto;
+use espseal_agent::device_key::DeviceKey;
 use espseal_agent::observer::Silent;
 use espseal_agent::platform::Slot;
 use espseal_agent::workspace::Workspace;
 use espseal_crypto::device_key::SoftwareDeviceKey;
+use espseal_crypto::ecies::HmacKey;
+use espseal_crypto::epoch::{EpochKey, OpenFailed};
+use espseal_crypto::es256::SigningFailed;
 use espseal_crypto::flash_encryption::{FlashCryptConfig, FlashKey};
 use espseal_format::chip::Chip;
 use espseal_format::metadata::manifest::{ClassId, VendorId};
 use espseal_format::partition_table::{Entry, PartitionTable, PartitionType, Subtype};
-use espseal_format::units::{FlashOffset, Position};
+use espseal_format::units::{DeviceId, Digest, FlashOffset, KeyId, Position, Product};
+use espseal_format::wrap::ShardEntry;
 use espseal_twin::any_scheme::AnyScheme;
 use espseal_twin::boot::{
     AntiRollback, AppSlot, BootloaderSettings, EncryptionMode, SecureBootSupport,
 };
 use espseal_twin::device::{FlashPort, PlatformPort, Ports, VirtualDevice};
-use espseal_twin::efuse::Mac;
-use espseal_twin::factory::{FactoryPlan, FlashLock, Locking, SecureBootLock, Security};
+use espseal_twin::efuse::{Efuses, Mac};
+use espseal_twin::factory::{
+    FactoryDevice, FactoryPlan, FlashLock, Locking, SecureBootLock, Security,
+};
 use espseal_twin::folder::FolderTransport;
 use espseal_twin::nor::NorFlash;
 use rand_core::Rng as _;
+
+mod esp_idf;
+
+use esp_idf::burn_hmac_key;
 
 use super::{Exhibit, Rehearsal, RehearsalFailed, Rehearsed, images, repository};
 use crate::authority::random;
@@ -48,25 +59,27 @@ pub struct TwinRehearsal;
 impl Rehearsal for TwinRehearsal {
     fn rehearse(&self, exhibit: &Exhibit<'_>) -> Result<Rehearsed, RehearsalFailed> {
         let stage = Stage { exhibit };
-        let (mut device, table) = stage.make_device()?;
+        let drawn = stage.draw_flash_key()?;
+        let (made, settings, table) = stage.make_device(&drawn, FlashCryptConfig::DEFAULT, None)?;
+        let mut device = stage.switch_ready(made, settings)?;
         let mut log = Vec::new();
         let running = stage.boot(&mut device, &mut log, "starting it from the factory")?;
         log.push(format!("boots from {running} after the factory"));
+        if exhibit.esp_idf_files > 0 {
+            stage.update_esp_idf(&mut log)?;
+        }
         match journal(&table) {
-            Some(_) if !AnyScheme::has(exhibit.image.scheme()) && exhibit.agents == 0 => {
-                log.push(format!(
-                    "no agent verifies {}: only booting was rehearsed",
-                    exhibit.image.scheme()
-                ));
+            Some(at) => {
+                stage.update(&mut device, &table, at, Way::Sealed, &mut log)?;
+                if let Some(direct) = exhibit.direct {
+                    let (key, config) = (&direct.key.key, direct.key.config);
+                    let (made, settings, table) = stage.make_device(key, config, None)?;
+                    let mut device = stage.switch_ready(made, settings)?;
+                    stage.boot(&mut device, &mut log, "starting the one for direct images")?;
+                    let way = Way::Direct(direct.device);
+                    stage.update(&mut device, &table, at, way, &mut log)?;
+                }
             }
-            Some(_) if !AnyScheme::has(exhibit.image.scheme()) => {
-                let found = exhibit.image.scheme();
-                return Err(stage.failed(
-                    "looking at the signature",
-                    format_args!("the agent verifies RSA-3072, ECDSA P-192 and P-256, not {found}"),
-                ));
-            }
-            Some(at) => stage.update(&mut device, &table, at, &mut log)?,
             None if exhibit.agents > 0 => {
                 return Err(stage.failed(
                     "looking for the agent's journal",
@@ -93,7 +106,22 @@ impl Stage<'_> {
         }
     }
 
-    fn make_device(&self) -> Result<(VirtualDevice, PartitionTable), RehearsalFailed> {
+    /// Draws a flash encryption key of the first kind that the fleet's chip knows.
+    fn draw_flash_key(&self) -> Result<FlashKey, RehearsalFailed> {
+        draw_flash_key(self.exhibit.fleet.chip).ok_or_else(|| {
+            let found = "the chip has no flash encryption";
+            self.failed("making a virtual device", found)
+        })
+    }
+
+    /// Makes a device with these flash encryption eFuses, and with a key in an eFuse of its HMAC
+    /// peripheral.
+    fn make_device(
+        &self,
+        flash_key: &FlashKey,
+        config: FlashCryptConfig,
+        hmac_key: Option<&HmacKey>,
+    ) -> Result<(FactoryDevice, BootloaderSettings, PartitionTable), RehearsalFailed> {
         let step = "making a virtual device";
         let fleet = self.exhibit.fleet;
         let mut table = fleet.partitions.clone();
@@ -117,21 +145,28 @@ impl Stage<'_> {
             .into_iter()
             .find(|size| *size >= end)
             .ok_or_else(|| self.failed(step, "the partitions need more than 16 MB"))?;
-        let bootloader = self.bootloader()?;
-        let flash_key = draw_flash_key(fleet.chip)
-            .ok_or_else(|| self.failed(step, "the chip has no flash encryption"))?;
+        let silicon = images::silicon(self.exhibit.image.bytes());
+        let silicon = silicon
+            .filter(|silicon| silicon.id == fleet.chip.id)
+            .unwrap_or(fleet.chip);
+        let bootloader = self.bootloader(silicon)?;
         let scheme = self.exhibit.image.scheme();
         let locking = Locking {
             flash_encryption: Some(FlashLock {
-                key: &flash_key,
+                key: flash_key,
                 mode: EncryptionMode::Release,
-                config: FlashCryptConfig::DEFAULT,
+                config,
             }),
             secure_boot: Some(SecureBootLock::V2 {
                 scheme,
                 digests: &fleet.secure_boot_digests,
             }),
         };
+        let mut efuses = Efuses::as_shipped(silicon.id, Some(silicon.usual_revision), MAC)
+            .map_err(|error| self.failed(step, error))?;
+        if let Some(key) = hmac_key {
+            burn_hmac_key(&mut efuses, key).map_err(|error| self.failed(step, error))?;
+        }
         let made = FactoryPlan {
             chip: fleet.chip.id,
             mac: MAC,
@@ -145,7 +180,7 @@ impl Stage<'_> {
                 true => Security::Locked(&locking),
             },
         }
-        .build()
+        .build_on(efuses)
         .map_err(|error| self.failed(step, error))?;
         let settings = BootloaderSettings {
             partition_table: FlashOffset::new(fleet.partition_table_offset),
@@ -159,21 +194,31 @@ impl Stage<'_> {
             },
             ..BootloaderSettings::default()
         };
-        let flash = NorFlash::from_bytes(made.flash).map_err(|error| self.failed(step, error))?;
+        Ok((made, settings, table))
+    }
+
+    /// A device as it left the factory, switched off.
+    fn switch_ready(
+        &self,
+        made: FactoryDevice,
+        settings: BootloaderSettings,
+    ) -> Result<VirtualDevice, RehearsalFailed> {
+        let flash = NorFlash::from_bytes(made.flash)
+            .map_err(|error| self.failed("making a virtual device", error))?;
         let mut device = VirtualDevice::new(flash, made.efuses, settings);
         device.set_trusted_time(Some(self.exhibit.time));
-        Ok((device, table))
+        Ok(device)
     }
 
     /// The fleet's bootloader, or a place holder signed with the project's own key.
-    fn bootloader(&self) -> Result<Vec<u8>, RehearsalFailed> {
+    fn bootloader(&self, silicon: &Chip) -> Result<Vec<u8>, RehearsalFailed> {
         let step = "preparing its bootloader";
         let fleet = self.exhibit.fleet;
         if let Some(path) = &fleet.bootloader {
             return files::read(path, "a signed bootloader", 1 << 20)
                 .map_err(|error| self.failed(step, error));
         }
-        let place_holder = images::bootloader(fleet.chip);
+        let place_holder = images::bootloader(silicon);
         if !fleet.has_secure_boot() {
             return Ok(place_holder);
         }
@@ -219,6 +264,7 @@ impl Stage<'_> {
         device: &mut VirtualDevice,
         table: &PartitionTable,
         journal: FlashOffset,
+        way: Way,
         log: &mut Vec<String>,
     ) -> Result<(), RehearsalFailed> {
         let step = "setting up its repository";
@@ -229,13 +275,23 @@ impl Stage<'_> {
         let mut player = Player {
             stage: self,
             config: self.config(table, journal, &root)?,
-            keys,
+            keys: Keys {
+                id: match way {
+                    Way::Sealed => keys.device_id(),
+                    Way::Direct(device) => device,
+                },
+                own: keys,
+            },
             repository: folder.path().join("repository"),
         };
 
         let outcome = player.act(device, "updating", |agent| {
             agent.on_boot().map_err(|error| error.to_string())?;
-            agent.update().map_err(|error| error.to_string())
+            match way {
+                Way::Sealed => agent.update(),
+                Way::Direct(_) => agent.update_direct(),
+            }
+            .map_err(|error| error.to_string())
         })?;
         let UpdateOutcome::RestartToBoot { slot } = outcome else {
             return Err(self.failed("updating", format!("it answered {outcome:?}")));
@@ -258,9 +314,15 @@ impl Stage<'_> {
         if running != AppSlot::Ota(1) {
             return Err(self.failed(step, format!("{running} runs")));
         }
-        log.push(format!(
-            "updated, confirmed, and still boots from {running} after a restart"
-        ));
+        log.push(match way {
+            Way::Sealed => {
+                format!("updated, confirmed, and still boots from {running} after a restart")
+            }
+            Way::Direct(device) => format!(
+                "updated by the direct image of {device} with its flash key, confirmed, and still \
+                 boots from {running} after a restart"
+            ),
+        });
         Ok(())
     }
 
@@ -313,11 +375,50 @@ impl Stage<'_> {
     }
 }
 
+/// How the release comes to the virtual device.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Sealed for everybody.
+    Sealed,
+    /// As ciphertext for the flash of this device.
+    Direct(DeviceId),
+}
+
+/// The virtual device's keys, under the name of the device that it stands for.
+struct Keys {
+    own: SoftwareDeviceKey,
+    id: DeviceId,
+}
+
+impl DeviceKey for Keys {
+    fn device_id(&self) -> DeviceId {
+        self.id
+    }
+
+    fn open_epoch_key(
+        &mut self,
+        product: &Product,
+        group: u32,
+        epoch: u32,
+        entry: &ShardEntry,
+    ) -> Result<EpochKey, OpenFailed> {
+        self.own.open_epoch_key(product, group, epoch, entry)
+    }
+
+    fn report_key_id(&self) -> KeyId {
+        KeyId::of(&self.own.report_key())
+    }
+
+    fn sign_report(&mut self, digest: &Digest) -> Result<[u8; 64], SigningFailed> {
+        self.own.sign_report(digest)
+    }
+}
+
 /// The agent on the virtual device.
 struct Player<'a> {
     stage: &'a Stage<'a>,
     config: Config<'a>,
-    keys: SoftwareDeviceKey,
+    keys: Keys,
     repository: std::path::PathBuf,
 }
 
@@ -326,7 +427,7 @@ type TwinAgent<'a> = Agent<
     'a,
     FlashPort<'a>,
     FolderTransport,
-    &'a mut SoftwareDeviceKey,
+    &'a mut Keys,
     PlatformPort<'a>,
     Silent,
     SoftwareCrypto<AnyScheme>,

@@ -144,7 +144,7 @@ impl Authority {
                 };
                 (Resource::Device(&device.id), record.encode(&mut bytes))
             }
-            Recipient::EspIdfRsa { .. } => {
+            Recipient::EspIdfRsa { .. } | Recipient::EspIdfEcies { .. } => {
                 let record = IdfSubscription {
                     device: device.id,
                     channel: device.channel.clone(),
@@ -214,6 +214,6 @@ pub(crate) fn agent(device: &Device) -> Option<epochs::Recipient> {
             id: device.id,
             key: encryption,
         }),
-        Recipient::EspIdfRsa { .. } => None,
+        Recipient::EspIdfRsa { .. } | Recipient::EspIdfEcies { .. } => None,
     }
 }

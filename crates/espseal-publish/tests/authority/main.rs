@@ -9,6 +9,8 @@
 )]
 
 mod admission;
+mod direct;
+mod ecies;
 mod efuse_plan;
 mod factory;
 mod interruption;

@@ -220,6 +220,7 @@ pub(crate) fn request(app: &Path) -> PublishRequest {
         seq: None,
         min_seq: 0,
         repository: RepositoryState::Existing,
+        direct: None,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use espseal_format::chip::ChipId;
+use espseal_format::chip::{self, ChipId};
 
 use super::EspefuseError;
 
@@ -287,8 +287,10 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Call, EspefuseError> {
         request.tangled |= before_words && is_flag && words.peek().is_some_and(is_option);
     }
     for request in &requests {
-        // Only what burns has words that must be there.
-        let burns = request.command.effect == Effect::Burns && !request.words.is_empty();
+        // Only what burns has words that must be there; the one word of burn-custom-mac is never lost.
+        let burns = request.command.effect == Effect::Burns
+            && request.command.name != "burn-custom-mac"
+            && !request.words.is_empty();
         if burns && (request.tangled || (request.leading && !request.is_last)) {
             return Err(EspefuseError::Tangled(request.command.name));
         }
@@ -368,7 +370,7 @@ fn chip(globals: &[(&'static str, OsString)]) -> Result<ChipId, EspefuseError> {
         name => name
             .parse()
             .ok()
-            .filter(|chip| !super::table::rows(*chip).is_empty())
+            .filter(|id| chip::chip(*id).is_some_and(|chip| !super::table::rows(chip).is_empty()))
             .ok_or_else(|| EspefuseError::UnknownChip(text(given))),
     }
 }

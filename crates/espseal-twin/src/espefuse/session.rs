@@ -13,7 +13,7 @@ use espseal_format::efuse::{Coding, Field};
 use zeroize::Zeroizing;
 
 use super::arguments::{CommandLine, Confirm};
-use super::{EspefuseError, PemKeys};
+use super::{EspefuseError, PemKeys, efuse_file};
 use crate::efuse::{BLOCK_SIZE, CodingScheme, Efuses, virt};
 
 /// Fields of block 0 that are burnt after the rest of it.
@@ -353,9 +353,8 @@ impl<'a> Session<'a> {
     /// Writes the eFuse file.
     fn store(&self) -> Result<(), EspefuseError> {
         match &self.path {
-            Some(path) => {
-                fs::write(path, virt::encode(&self.efuses)).map_err(|error| file_error(path, error))
-            }
+            Some(path) => efuse_file::write(path, &virt::encode(&self.efuses))
+                .map_err(|error| file_error(path, error)),
             None => Ok(()),
         }
     }

@@ -12,8 +12,9 @@ mod esp32h2;
 mod esp32p4;
 mod esp32s2;
 mod esp32s3;
+mod shared;
 
-use espseal_format::chip::ChipId;
+use espseal_format::chip::{Chip, ChipId};
 
 /// One field of a summary.
 #[derive(Debug)]
@@ -127,6 +128,16 @@ const fn row(
     }
 }
 
+/// A bit that `burn-efuse` takes.
+const fn flag(name: &'static str, category: Category) -> Row {
+    row(name, &[], category, Kind::Flag)
+}
+
+/// A number that `burn-efuse` takes.
+const fn number(name: &'static str, category: Category) -> Row {
+    row(name, &[], category, Kind::Number)
+}
+
 /// A field that is only shown.
 const fn shown(
     name: &'static str,
@@ -141,8 +152,8 @@ const fn shown(
 }
 
 /// The fields of a chip; nothing for one without a table.
-pub(super) const fn rows(chip: ChipId) -> &'static [Row] {
-    match chip {
+pub(super) const fn rows(chip: &Chip) -> &'static [Row] {
+    match chip.id {
         ChipId::Esp32 => esp32::ROWS,
         ChipId::Esp32S2 => esp32s2::ROWS,
         ChipId::Esp32S3 => esp32s3::ROWS,
@@ -152,6 +163,7 @@ pub(super) const fn rows(chip: ChipId) -> &'static [Row] {
         ChipId::Esp32C6 => esp32c6::ROWS,
         ChipId::Esp32C61 => esp32c61::ROWS,
         ChipId::Esp32H2 => esp32h2::ROWS,
+        ChipId::Esp32P4 if chip.revisions.start < 300 => esp32p4::before_revision_3::ROWS,
         ChipId::Esp32P4 => esp32p4::ROWS,
         _ => &[],
     }

@@ -212,6 +212,9 @@ impl<'a, H: HttpFetch> HttpsOta<'a, H> {
 }
 
 /// Sends a request and follows redirects.
+///
+/// The limit is that of `esp_http_client_perform`. `esp_https_ota`'s own `GET` counts redirects and has
+/// no limit: where the model gives up, the device goes round for ever.
 fn connect<H: HttpFetch>(
     http: &mut H,
     method: Method,
@@ -227,7 +230,8 @@ fn connect<H: HttpFetch>(
             .map_err(HttpsOtaError::Http)?;
         match (reply.status, reply.location) {
             (301 | 302 | 303 | 307 | 308, Some(location)) => {
-                if !location.starts_with("https://") {
+                let scheme = location.get(..8).unwrap_or_default();
+                if !scheme.eq_ignore_ascii_case("https://") {
                     return Err(HttpsOtaError::RedirectDowngrade);
                 }
                 *url = location;

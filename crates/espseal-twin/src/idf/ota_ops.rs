@@ -61,19 +61,29 @@ impl OtaHandle {
 
     /// `esp_ota_check_image_validity`: chip and revision of the header.
     pub(super) fn check_header(device: &VirtualDevice, plain: &[u8]) -> Result<(), OtaError> {
-        let chip = plain
-            .get(12..)
-            .and_then(<[u8]>::first_chunk)
-            .copied()
-            .map(u16::from_le_bytes);
-        let expected = device.efuses().chip().to_u16();
-        match chip {
-            Some(found) if found == expected => Ok(()),
-            found => Err(OtaError::InvalidVersion {
-                expected,
-                found: found.unwrap_or(0),
-            }),
+        let word = |at: usize| {
+            let bytes = plain.get(at..).and_then(<[u8]>::first_chunk).copied();
+            bytes.map_or(0, u16::from_le_bytes)
+        };
+        let efuses = device.efuses();
+        let (expected, found) = (efuses.chip().to_u16(), word(12));
+        if found != expected {
+            return Err(OtaError::InvalidVersion { expected, found });
         }
+        let (revision, min, max) = (efuses.revision(), word(15), word(17));
+        let limited = max != 0
+            && max != u16::MAX
+            && efuses.read("DISABLE_WAFER_VERSION_MAJOR").unwrap_or(0) == 0;
+        let (relation, required) = match () {
+            () if revision < min => (">=", min),
+            () if limited && revision > max => ("<=", max),
+            () => return Ok(()),
+        };
+        Err(OtaError::ChipRevision {
+            relation,
+            required,
+            found: revision,
+        })
     }
 
     /// `esp_ota_write`.
@@ -82,13 +92,15 @@ impl OtaHandle {
         device: &mut VirtualDevice,
         data: &[u8],
     ) -> Result<(), OtaError> {
+        let (mut bus, ..) = device.firmware().ok_or(OtaError::NothingRuns)?;
         if let (0, 0, Some(magic)) = (self.written, self.pending.len(), data.first())
             && *magic != 0xE9
         {
+            // It has erased by then.
+            bus.erase_sector(FlashOffset::new(self.part.offset))?;
             return Err(OtaError::InvalidMagic { found: *magic });
         }
         self.pending.extend_from_slice(data);
-        let (mut bus, ..) = device.firmware().ok_or(OtaError::NothingRuns)?;
         let row = if bus.is_encrypted() { ROW } else { 1 };
         let ready = self.pending.len() - self.pending.len() % row;
         let rest = self.pending.split_off(ready);
@@ -334,6 +346,22 @@ pub enum OtaError {
         /// This device's chip.
         expected: u16,
         /// The image's chip.
+        found: u16,
+    },
+    /// The image is for other revisions of the chip.
+    #[error(
+        "chip revision check failed. Required {relation} v{}.{}, found v{}.{}.",
+        required / 100,
+        required % 100,
+        found / 100,
+        found % 100
+    )]
+    ChipRevision {
+        /// `>=` or `<=`.
+        relation: &'static str,
+        /// Bound of the image: 100 times the major, plus the minor revision.
+        required: u16,
+        /// Revision of this device's chip.
         found: u16,
     },
     /// The plaintext does not start like an image.

@@ -6,6 +6,7 @@ use std::io::Cursor;
 use aws_lc_rs::rsa::{Pkcs1PublicEncryptingKey, PrivateDecryptingKey};
 use espseal_crypto::content::{ContentKey, Iv};
 use espseal_format::chip::ChipId;
+use espseal_format::units::FlashOffset;
 use espseal_twin::boot::{AppSlot, BootloaderSettings, Rollback};
 use espseal_twin::device::VirtualDevice;
 use espseal_twin::https::Method;
@@ -20,8 +21,8 @@ const URL: &str = "https://updates.example.com/idf/1/latest";
 const PENDING: u32 = 1;
 
 /// A server in memory with the quirks under test.
-struct Server {
-    file: Vec<u8>,
+pub(crate) struct Server {
+    pub(crate) file: Vec<u8>,
     head_status: u16,
     chunked: bool,
     redirects: VecDeque<String>,
@@ -30,7 +31,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(file: Vec<u8>) -> Self {
+    pub(crate) fn new(file: Vec<u8>) -> Self {
         let (redirects, asked) = (VecDeque::new(), Vec::new());
         Self {
             file,
@@ -129,7 +130,7 @@ fn running(chip: ChipId) -> VirtualDevice {
     device
 }
 
-fn download(max: Option<u32>) -> Download {
+pub(crate) fn download(max: Option<u32>) -> Download {
     Download {
         url: URL.into(),
         max_http_request_size: max,
@@ -302,6 +303,56 @@ fn a_file_for_another_device_another_chip_or_no_file_is_refused() {
 }
 
 #[test]
+fn an_image_for_other_revisions_is_refused_before_anything_is_erased() {
+    let chip = ChipId::Esp32C3;
+    let revision = running(chip).efuses().revision();
+    let with = |at: usize, bound: u16| {
+        let mut image = app(chip, 2, 0);
+        image[at..at + 2].copy_from_slice(&bound.to_le_bytes());
+        let mut device = running(chip);
+        let before = device.flash().contents().to_vec();
+        let mut server = Server::new(seal(&image, signer()));
+        let refused = update(&mut device, &mut server, None, Finish::CheckTag);
+        let untouched = device.flash().contents() == before;
+        (refused.unwrap_err().to_string(), untouched)
+    };
+    let newer = with(15, revision + 1);
+    assert!(
+        newer
+            .0
+            .contains("chip revision check failed. Required >= v")
+    );
+    assert!(newer.1);
+    // The signature does not fit the changed image: only the header's check is meant here.
+    assert!(!with(15, revision).0.contains("revision"));
+    assert!(!with(17, revision).0.contains("revision"));
+    if revision > 1 {
+        assert!(with(17, revision - 1).0.contains("Required <= v"));
+    }
+}
+
+#[test]
+fn an_image_without_the_magic_byte_costs_the_first_sector_of_the_slot() {
+    let chip = ChipId::Esp32C3;
+    let mut image = app(chip, 2, 0);
+    image[0] = 0xE8;
+    let mut device = running(chip);
+    let at = usize::try_from(OTA_1).unwrap();
+    let mut server = Server::new(seal(&image, signer()));
+    device
+        .bus()
+        .write_raw(FlashOffset::new(OTA_1), &[0; 64])
+        .unwrap();
+    let refused = update(&mut device, &mut server, None, Finish::CheckTag);
+    assert!(matches!(
+        refused,
+        Err(HttpsOtaError::Ota(OtaError::InvalidMagic { found: 0xE8 }))
+    ));
+    assert_eq!(device.flash().contents()[at..at + 4096], [0xFF; 4096]);
+    assert_eq!(slot(&device.power_on()), AppSlot::Ota(0));
+}
+
+#[test]
 fn an_image_larger_than_the_slot_is_refused_while_writing() {
     let chip = ChipId::Esp32C3;
     let mut image = app(chip, 2, 0);
@@ -354,6 +405,7 @@ fn redirects_have_to_be_https_short_and_few() {
     };
     let good = String::from("https://cdn.example.com/a.bin");
     run(std::slice::from_ref(&good)).unwrap();
+    run(&["HTTPS://cdn.example.com/a.bin".into()]).unwrap();
     let plain = run(&["http://cdn.example.com/a.bin".into()]);
     assert!(matches!(plain, Err(HttpsOtaError::RedirectDowngrade)));
     assert!(matches!(

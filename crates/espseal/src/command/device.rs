@@ -1,4 +1,4 @@
-//! `espseal device`: enrols, lists and revokes devices.
+//! `espseal device`: enrols, lists and revokes devices, makes keys of ESP-IDF devices.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,13 @@ use serde_json::json;
 use crate::answer::Answer;
 use crate::cli::{Context, Outcome};
 
-/// Enrols, lists and revokes devices.
+mod key;
+
+/// Enrols, lists and revokes devices, makes keys of ESP-IDF devices.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Device {
     Enroll(Enroll),
+    Key(key::Key),
     List(List),
     Revoke(Revoke),
 }
@@ -24,7 +27,8 @@ pub(crate) enum Device {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A record is a TOML file with the device's public keys:
-  kind = \"agent\"                 # or \"esp-idf-rsa\", with rsa-public-key instead of the two keys
+  kind = \"agent\"                 # or \"esp-idf-rsa\" with rsa-public-key instead of the two keys,
+                                 # or \"esp-idf-ecies\" with ecies-public-key
   chip = \"esp32c3\"
   channel = \"production\"
   encryption-key = \"04…\"         # HPKE public key, uncompressed P-256 point
@@ -60,6 +64,7 @@ impl Device {
     pub(super) fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Enroll(verb) => verb.run(context),
+            Self::Key(verb) => verb.run(),
             Self::List(_) => list(context),
             Self::Revoke(verb) => verb.run(context),
         }
@@ -138,6 +143,7 @@ fn kind(device: &Record) -> &'static str {
     match device.recipient {
         Recipient::Agent { .. } => "agent",
         Recipient::EspIdfRsa { .. } => "esp-idf-rsa",
+        Recipient::EspIdfEcies { .. } => "esp-idf-ecies",
     }
 }
 

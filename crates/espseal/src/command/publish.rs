@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use espseal_format::cohort::Ppm;
 use espseal_format::metadata::releases::OfferState;
+use espseal_publish::direct::DirectRequest;
 use espseal_publish::rehearsal::TwinRehearsal;
 use espseal_publish::release::{PublishRequest, Published, RepositoryState};
 use serde_json::json;
@@ -19,6 +20,7 @@ Examples:
   espseal publish lamp-signed.bin --channel production
   espseal publish lamp-signed.bin --channel production --ppm 10000     # one device in a hundred
   espseal publish lamp-signed.bin --channel beta --hold                # staged, not yet offered
+  espseal publish lamp-signed.bin --channel production --direct escrow/ --identity release.key
 
 `espseal rollout` widens, holds and resumes what was published.")]
 pub(crate) struct Publish {
@@ -42,6 +44,16 @@ pub(crate) struct Publish {
     /// The repository was lost: start a new one.
     #[arg(long)]
     new_repository: bool,
+    /// Make direct images besides, with the flash keys in this folder of escrowed keys.
+    ///
+    /// A direct image is ciphertext for one device's flash and one of its slots, for firmware that
+    /// keeps no decryption key: each enrolled device whose flash key is in escrow gets one for each OTA
+    /// slot. Whoever reads the repository can tell which blocks of an image two releases share.
+    #[arg(long, value_name = "FOLDER", requires = "identity")]
+    direct: Option<PathBuf>,
+    /// age identity file that opens the escrowed flash keys.
+    #[arg(long, value_name = "FILE", requires = "direct")]
+    identity: Option<PathBuf>,
 }
 
 impl Publish {
@@ -61,6 +73,10 @@ impl Publish {
                 true => RepositoryState::New,
                 false => RepositoryState::Existing,
             },
+            direct: self
+                .direct
+                .zip(self.identity)
+                .map(|(escrow, identity)| DirectRequest { escrow, identity }),
         };
         let published =
             context
@@ -88,6 +104,8 @@ fn answer(request: &PublishRequest, published: &Published) -> Answer {
         "epoch": published.epoch,
         "agents": published.agents,
         "esp-idf-devices": published.esp_idf_devices,
+        "esp-idf-files": published.esp_idf_files,
+        "direct-devices": published.direct_devices,
         "ppm": ppm,
         "held": held,
         "releases-version": published.signed.releases.version,
@@ -112,8 +130,15 @@ fn answer(request: &PublishRequest, published: &Published) -> Answer {
         published.body_length, published.body
     ))
     .line(format_args!(
-        "  opens for   {} agent(s) in epoch {}, {} ESP-IDF device(s)",
-        published.agents, published.epoch, published.esp_idf_devices
+        "  opens for   {} agent(s) in epoch {}, {} ESP-IDF device(s), {} of them with a file of their own{}",
+        published.agents,
+        published.epoch,
+        published.esp_idf_devices,
+        published.esp_idf_files,
+        match published.direct_devices {
+            Some(devices) => format!("; direct images for {devices} device(s)"),
+            None => String::new(),
+        }
     ))
     .line(format_args!(
         "  offered to  {}",

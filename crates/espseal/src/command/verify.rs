@@ -32,6 +32,7 @@ impl Verify {
             seq: None,
             min_seq: 0,
             repository: RepositoryState::Existing,
+            direct: None,
         };
         let image = context.authority()?.verify_image(&request)?;
         let descriptor = image.descriptor();

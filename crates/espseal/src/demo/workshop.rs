@@ -117,6 +117,7 @@ impl Workshop {
             seq: None,
             min_seq: 0,
             repository: RepositoryState::Existing,
+            direct: None,
         };
         Ok(self
             .authority

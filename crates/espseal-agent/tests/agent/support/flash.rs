@@ -5,7 +5,7 @@
 
 use core::ops::Range;
 
-use espseal_agent::flash::{Flash, FlashFault, FlashFaultKind};
+use espseal_agent::flash::{Flash, FlashFault, FlashFaultKind, RawFlash};
 use espseal_format::units::{FlashOffset, SECTOR_SIZE};
 
 /// How much of the interrupted operation happens.
@@ -31,6 +31,8 @@ pub(crate) struct Cut {
 pub(crate) struct RamFlash {
     raw: Vec<u8>,
     encrypted: bool,
+    /// What the mask is made from.
+    pub(crate) key: u64,
     pub(crate) operations: u32,
     pub(crate) cut: Option<Cut>,
     pub(crate) powered: bool,
@@ -61,6 +63,7 @@ impl RamFlash {
         Self {
             raw: vec![0xFF; size],
             encrypted,
+            key: 0x5DEE_CE66_D1CE_4E5B,
             operations: 0,
             cut: None,
             powered: true,
@@ -97,11 +100,24 @@ impl RamFlash {
         self.erased.iter().any(|at| range.contains(at))
     }
 
+    /// What stands on the chip once `data` is written at `at`.
+    pub(crate) fn encrypted(&self, at: u32, data: &[u8]) -> Vec<u8> {
+        (at as usize..)
+            .zip(data)
+            .map(|(cell, byte)| byte ^ self.mask(cell))
+            .collect()
+    }
+
+    /// What stands on the chip.
+    pub(crate) fn cells(&self, range: Range<u32>) -> Vec<u8> {
+        self.raw[range.start as usize..range.end as usize].to_vec()
+    }
+
     fn mask(&self, at: usize) -> u8 {
         if !self.encrypted {
             return 0;
         }
-        let mut x = (at as u64 / 8).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5DEE_CE66_D1CE_4E5B;
+        let mut x = (at as u64 / 8).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ self.key;
         x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (x ^ (x >> 31)).to_le_bytes()[at % 8]
@@ -162,11 +178,14 @@ impl RamFlash {
     }
 
     fn program(&mut self, at: u32, data: &[u8; SECTOR_SIZE]) -> Result<(), RamFault> {
+        self.program_raw(at, &self.encrypted(at, data))
+    }
+
+    fn program_raw(&mut self, at: u32, cells: &[u8]) -> Result<(), RamFault> {
         let start = self.check(at, SECTOR_SIZE)?;
         let bytes = self.begin()?.unwrap_or(SECTOR_SIZE);
-        for (offset, byte) in data.iter().enumerate().take(bytes) {
-            let cell = start + offset;
-            self.raw[cell] &= byte ^ self.mask(cell);
+        for (offset, byte) in cells.iter().enumerate().take(bytes) {
+            self.raw[start + offset] &= byte;
         }
         if let Some((_, victim)) = self.disturbed.filter(|(programmed, _)| *programmed == at) {
             self.raw[victim as usize] ^= 0x18;
@@ -198,5 +217,23 @@ impl Flash for RamFlash {
 
     fn erase_sector(&mut self, at: FlashOffset) -> Result<(), RamFault> {
         self.erase(at.get())
+    }
+}
+
+impl RawFlash for RamFlash {
+    fn read_raw(&mut self, at: FlashOffset, buffer: &mut [u8]) -> Result<(), RamFault> {
+        self.end()?;
+        let start = self.check(at.get(), buffer.len())?;
+        buffer.copy_from_slice(&self.raw[start..start + buffer.len()]);
+        Ok(())
+    }
+
+    fn replace_sector_raw(
+        &mut self,
+        at: FlashOffset,
+        data: &[u8; SECTOR_SIZE],
+    ) -> Result<(), RamFault> {
+        self.erase(at.get())?;
+        self.program_raw(at.get(), data)
     }
 }

@@ -8,17 +8,19 @@ use espseal_crypto::es256::SigningKey;
 use espseal_format::chip::ChipId;
 use espseal_format::cohort::{Ppm, Salt};
 use espseal_format::cose::Role;
+use espseal_format::metadata::direct::{DirectManifest, FlashScheme};
 use espseal_format::metadata::manifest::{ClassId, Component, ComponentKind, Manifest, VendorId};
 use espseal_format::metadata::now::{Hold, Now};
 use espseal_format::metadata::releases::{Epoch, Offer, OfferState, Releases};
 use espseal_format::metadata::root::{RoleKeys, Root};
 use espseal_format::repository::Resource;
 use espseal_format::units::{
-    CHUNK_SIZE, ChannelName, Digest, Position, Product, PublicKeyBytes, SECTOR_SIZE,
-    SecurityVersion,
+    CHUNK_SIZE, ChannelName, DeviceId, Digest, FlashOffset, Position, Product, PublicKeyBytes,
+    SECTOR_SIZE, SecurityVersion,
 };
 use espseal_format::wrap::{ShardNibbles, ShardPrefix};
 
+use super::flash::RamFlash;
 use super::image::App;
 use super::repository::Repository;
 use super::rng::TestRng;
@@ -55,6 +57,25 @@ impl Keys {
             stranger,
             epoch,
             rng,
+        }
+    }
+}
+
+/// The device and the slot that a direct image is for.
+pub(crate) struct DirectTarget<'t> {
+    pub(crate) flash: &'t RamFlash,
+    pub(crate) device: DeviceId,
+    pub(crate) number: u8,
+    pub(crate) slot: u32,
+    pub(crate) journal: u32,
+}
+
+impl DirectTarget<'_> {
+    pub(crate) fn resource<'r>(&'r self, manifest: &'r Digest) -> Resource<'r> {
+        Resource::Direct {
+            manifest,
+            device: &self.device,
+            slot: self.number,
         }
     }
 }
@@ -126,6 +147,65 @@ impl Maker {
         let bytes = self.signed_root();
         self.repository
             .put(Resource::Root(self.root.version), bytes);
+    }
+
+    /// Encrypts an image for a device's flash, and publishes the direct manifest that `bend` has had a
+    /// look at.
+    pub(crate) fn release_direct(
+        &mut self,
+        manifest: Digest,
+        image: &[u8],
+        target: &DirectTarget<'_>,
+        bend: impl FnOnce(&mut DirectManifest),
+    ) {
+        let body = direct_body(image, target);
+        self.put_direct(manifest, image, target, &body, bend);
+    }
+
+    /// As [`release_direct`](Self::release_direct), with other ciphertext.
+    pub(crate) fn release_direct_as(
+        &mut self,
+        manifest: Digest,
+        image: &[u8],
+        target: &DirectTarget<'_>,
+        bend: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let mut body = direct_body(image, target);
+        bend(&mut body);
+        self.put_direct(manifest, image, target, &body, |_| {});
+    }
+
+    fn put_direct(
+        &mut self,
+        manifest: Digest,
+        image: &[u8],
+        target: &DirectTarget<'_>,
+        body: &[u8],
+        bend: impl FnOnce(&mut DirectManifest),
+    ) {
+        let hashes: Vec<u8> = body
+            .chunks(CHUNK_SIZE)
+            .flat_map(|c| Digest::of(c).0)
+            .collect();
+        let digest = Digest::of(body);
+        let mut direct = DirectManifest {
+            product: PRODUCT,
+            manifest,
+            device: target.device,
+            scheme: FlashScheme::Xts128,
+            slot: FlashOffset::new(target.slot),
+            journal: FlashOffset::new(target.journal),
+            probe: Digest::of(&image[..CHUNK_SIZE]),
+            image_length: body.len() as u32 - 2 * 4096,
+            body: digest,
+            pages: hashes.chunks(SECTOR_SIZE).map(Digest::of).collect(),
+        };
+        bend(&mut direct);
+        self.repository.put(Resource::Body(&digest), body.to_vec());
+        self.repository.put(Resource::Pages(&digest), hashes);
+        let payload = encoded(|out| direct.encode(out).unwrap());
+        let bytes = sign1(&self.keys.releases, Role::Direct, &payload);
+        self.repository.put(target.resource(&manifest), bytes);
     }
 
     /// Seals an image, wraps its key, publishes the manifest that `bend` has had a look at, and
@@ -265,6 +345,18 @@ impl Maker {
         let payload = encoded(|out| self.now.encode(out).unwrap());
         sign1(key, Role::Now, &payload)
     }
+}
+
+/// Ciphertext for the slot, and the two probes behind it.
+fn direct_body(image: &[u8], target: &DirectTarget<'_>) -> Vec<u8> {
+    let encrypt = |at: u32, data: &[u8]| target.flash.encrypted(at, data);
+    let mut padded = image.to_vec();
+    padded.resize(image.len().next_multiple_of(SECTOR_SIZE), 0xFF);
+    let head = &padded[..SECTOR_SIZE];
+    let mut body = encrypt(target.slot, &padded);
+    body.extend(encrypt(target.journal + 0x2000, head));
+    body.extend(encrypt(target.journal + 0x3000, head));
+    body
 }
 
 pub(crate) fn channel() -> ChannelName {

@@ -11,6 +11,7 @@ use espseal_publish::blame::Blame;
 use espseal_publish::files;
 use espseal_publish::image_signing::{ImageKind, sign_image};
 use espseal_publish::rehearsal::evidence::{Evidence, Feature, Finding};
+use espseal_publish::rehearsal::images;
 use espseal_publish::rehearsal::keys::{Keys, KeysError};
 use espseal_publish::rehearsal::product::{
     Content, FlashEncryptionPlan, Product, Provisioning, SecureBootPlan,
@@ -133,7 +134,10 @@ impl Rehearse {
         let settings = self.settings(named.table_offset, &evidence, support, &flash_encryption);
         let product = Product {
             chip: chip.id,
-            revision: self.chip_revision,
+            revision: self.chip_revision.or_else(|| {
+                let silicon = images::silicon(&bootloader).filter(|silicon| silicon.id == chip.id);
+                silicon.map(|silicon| silicon.usual_revision)
+            }),
             coding,
             bootloader,
             settings,

@@ -1,0 +1,240 @@
+//! Direct releases: what they are made of, who gets one, and the rehearsal with a real flash key.
+
+use std::path::PathBuf;
+
+use age::secrecy::ExposeSecret as _;
+use age::x25519::Identity;
+use espseal_crypto::cose::verify_sign1;
+use espseal_crypto::device_key::SoftwareDeviceKey;
+use espseal_crypto::flash_encryption::{FlashCryptConfig, FlashKey};
+use espseal_format::chip::{ChipId, SchemeId};
+use espseal_format::cose::{Role, Sign1};
+use espseal_format::metadata::direct::{DirectManifest, FlashScheme};
+use espseal_format::repository::Resource;
+use espseal_format::units::{Digest, FlashOffset};
+use espseal_publish::authority::AuthorityError;
+use espseal_publish::direct::{DirectError, DirectRequest};
+use espseal_publish::escrow::{Escrow, EscrowedKey, Recipients};
+use espseal_publish::files::{self, Secrecy};
+use espseal_publish::observer::Unwatched;
+use espseal_publish::rehearsal::{
+    DirectExhibit, Exhibit, Rehearsal, RehearsalFailed, Rehearsed, TwinRehearsal,
+};
+use espseal_publish::release::{PublishRequest, Published};
+
+use crate::support::{Bench, TIME, app, request};
+
+/// A maker with flash keys in escrow.
+struct Vault {
+    bench: Bench,
+    identity: Identity,
+}
+
+impl Vault {
+    fn new() -> Self {
+        let bench = Bench::new();
+        let identity = Identity::generate();
+        let secret = identity.to_string();
+        let path = bench.path("identity.txt");
+        let text = secret.expose_secret().as_bytes();
+        files::create(&path, text, Secrecy::Private).unwrap();
+        Escrow::create(&bench.path("escrow")).unwrap();
+        Self { bench, identity }
+    }
+
+    fn keep(&self, device: &SoftwareDeviceKey, chip: ChipId, key: FlashKey) -> EscrowedKey {
+        let recipients = Recipients::new(&[self.identity.to_public().to_string()]).unwrap();
+        let escrowed = EscrowedKey {
+            mac: None,
+            device: Some(device.device_id()),
+            chip,
+            config: FlashCryptConfig::DEFAULT,
+            key,
+        };
+        let mut escrow = Escrow::list(&self.bench.path("escrow")).unwrap();
+        escrow.keep(&escrowed, &recipients).unwrap();
+        escrowed
+    }
+
+    fn request(&self, image: &[u8]) -> PublishRequest {
+        let app: PathBuf = self.bench.write("app.bin", image);
+        PublishRequest {
+            direct: Some(DirectRequest {
+                escrow: self.bench.path("escrow"),
+                identity: self.bench.path("identity.txt"),
+            }),
+            ..request(&app)
+        }
+    }
+
+    fn publish(&self, image: &[u8]) -> Result<Published, AuthorityError> {
+        let request = self.request(image);
+        self.bench
+            .authority()
+            .publish(&request, TIME, &TwinRehearsal, &Unwatched)
+    }
+}
+
+fn key(scheme: SchemeId, length: u8) -> FlashKey {
+    let file: Vec<u8> = (0..length).map(|i| i.wrapping_mul(37) ^ 0x5A).collect();
+    FlashKey::from_file(scheme, &file).unwrap()
+}
+
+#[test]
+fn direct_release_is_rehearsed_with_the_devices_own_key_and_decrypts_to_the_image() {
+    let vault = Vault::new();
+    let esp32 = FlashScheme::Esp32 { crypt_config: 0xF };
+    for (chip, scheme, expected) in [
+        (ChipId::Esp32, SchemeId::Esp32Aes, esp32),
+        (ChipId::Esp32C3, SchemeId::XtsAes128, FlashScheme::Xts128),
+    ] {
+        let device = vault.bench.enrol_agent(chip, "production");
+        vault.bench.enrol_agent(chip, "production");
+        let escrowed = vault.keep(&device, chip, key(scheme, 32));
+        let image = app(chip);
+        let published = vault.publish(&image).unwrap();
+        assert_eq!(published.direct_devices, Some(1));
+        let log = published.rehearsed.log.join("\n");
+        let own = format!("updated by the direct image of {}", device.device_id());
+        assert!(log.contains(&own), "{log}");
+
+        let (id, authority) = (device.device_id(), vault.bench.authority());
+        let root = authority.root();
+        for slot in 0..2 {
+            let resource = Resource::Direct {
+                manifest: &published.manifest,
+                device: &id,
+                slot,
+            };
+            let bytes = vault.bench.stored(resource).unwrap();
+            let signed = Sign1::parse(&bytes).unwrap();
+            let keys = &root.releases.keys;
+            verify_sign1(&signed, Role::Direct, &root.product, keys).unwrap();
+            let direct = DirectManifest::parse(signed.payload).unwrap();
+            assert_eq!(direct.scheme, expected);
+            assert_eq!(direct.device, id);
+            let mut body = vault.bench.stored(Resource::Body(&direct.body)).unwrap();
+            assert_eq!(Digest::of(&body), direct.body);
+            let (plain, probes) = body.split_at_mut(direct.image_length as usize);
+            escrowed.cipher().decrypt(direct.slot, plain).unwrap();
+            assert!(plain == image);
+            for (probe, distance) in probes.chunks_mut(4096).zip([0x2000, 0x3000]) {
+                let at = FlashOffset::new(direct.journal.get() + distance);
+                escrowed.cipher().decrypt(at, probe).unwrap();
+                assert!(probe == &image[..4096]);
+                assert_eq!(Digest::of(probe), direct.probe);
+            }
+        }
+        drop(authority);
+    }
+}
+
+#[test]
+fn without_asking_nothing_is_made_directly() {
+    let vault = Vault::new();
+    let device = vault.bench.enrol_agent(ChipId::Esp32C3, "production");
+    vault.keep(&device, ChipId::Esp32C3, key(SchemeId::XtsAes128, 32));
+    let published = vault.bench.release(&app(ChipId::Esp32C3));
+    assert_eq!(published.direct_devices, None);
+    assert!(!vault.bench.project().join("repository/direct").exists());
+}
+
+/// Demands a refusal of `--direct` that changes nothing.
+fn refused(vault: &Vault, image: &[u8]) -> DirectError {
+    let before = vault.bench.snapshot();
+    match vault.publish(image) {
+        Err(AuthorityError::Direct(error)) => {
+            assert_eq!(vault.bench.snapshot(), before);
+            error
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn nobody_with_a_key_in_escrow_is_a_refusal() {
+    let vault = Vault::new();
+    vault.bench.enrol_agent(ChipId::Esp32C3, "production");
+    let stranger = vault.bench.enrol_agent(ChipId::Esp32C3, "beta");
+    vault.keep(&stranger, ChipId::Esp32C3, key(SchemeId::XtsAes128, 32));
+    let error = refused(&vault, &app(ChipId::Esp32C3));
+    assert!(matches!(error, DirectError::NoKeys { .. }), "{error}");
+}
+
+#[test]
+fn key_of_another_chip_or_for_another_identity_is_a_refusal() {
+    let vault = Vault::new();
+    let device = vault.bench.enrol_agent(ChipId::Esp32C3, "production");
+    vault.keep(&device, ChipId::Esp32, key(SchemeId::Esp32Aes, 32));
+    let error = refused(&vault, &app(ChipId::Esp32C3));
+    assert!(matches!(error, DirectError::OtherChip { .. }), "{error}");
+
+    let mut vault = Vault::new();
+    let device = vault.bench.enrol_agent(ChipId::Esp32C3, "production");
+    vault.identity = Identity::generate();
+    vault.keep(&device, ChipId::Esp32C3, key(SchemeId::XtsAes128, 32));
+    let error = refused(&vault, &app(ChipId::Esp32C3));
+    assert!(matches!(error, DirectError::Escrow(_)), "{error}");
+}
+
+#[test]
+fn fleet_without_secure_boot_gets_no_direct_images() {
+    let vault = Vault::new();
+    let device = vault.bench.enrol_agent(ChipId::Esp32C3, "production");
+    vault.keep(&device, ChipId::Esp32C3, key(SchemeId::XtsAes128, 32));
+    let path = vault.bench.project().join("espseal.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let open = text.lines().map(|line| match line.split_once(" = ") {
+        Some(("secure-boot-digests", _)) => "secure-boot-digests = []",
+        _ => line,
+    });
+    std::fs::write(&path, open.collect::<Vec<_>>().join("\n")).unwrap();
+    let error = refused(&vault, &app(ChipId::Esp32C3));
+    assert!(matches!(error, DirectError::NoSecureBoot { .. }), "{error}");
+}
+
+/// Exchanges the flash key of the device that rehearses.
+struct Exchanged;
+
+impl Rehearsal for Exchanged {
+    fn rehearse(&self, exhibit: &Exhibit<'_>) -> Result<Rehearsed, RehearsalFailed> {
+        let whole = exhibit.direct.unwrap();
+        let direct = DirectExhibit {
+            device: whole.device,
+            key: EscrowedKey {
+                mac: None,
+                device: Some(whole.device),
+                chip: whole.key.chip,
+                config: whole.key.config,
+                key: key(SchemeId::XtsAes128, 32),
+            },
+            images: whole.images.clone(),
+        };
+        let exhibit = Exhibit {
+            direct: Some(&direct),
+            ..*exhibit
+        };
+        TwinRehearsal.rehearse(&exhibit)
+    }
+}
+
+#[test]
+fn rehearsal_stops_a_direct_image_for_another_flash_key() {
+    let vault = Vault::new();
+    let device = vault.bench.enrol_agent(ChipId::Esp32C3, "production");
+    let FlashKey::Xts128(mut other) = key(SchemeId::XtsAes128, 32) else {
+        panic!("another kind of key");
+    };
+    other[3] ^= 1;
+    vault.keep(&device, ChipId::Esp32C3, FlashKey::Xts128(other));
+    let request = vault.request(&app(ChipId::Esp32C3));
+    let outcome = vault
+        .bench
+        .authority()
+        .publish(&request, TIME, &Exchanged, &Unwatched);
+    let Err(AuthorityError::Rehearsal(failed)) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(failed.found.contains("flash key"), "{failed}");
+    assert!(!vault.bench.project().join("repository/direct").exists());
+}
