@@ -36,7 +36,7 @@ use rand_core::UnwrapErr;
 
 /// Devices that are made.
 const MADE: usize = 10_000;
-/// Devices that are enrolled.
+/// Devices that are enrolled, unless the command line says another number.
 const ENROLLED: usize = 100_000;
 /// Repetitions of a single operation.
 const OPERATIONS: u32 = 5_000;
@@ -62,7 +62,8 @@ fn main() {
     ] {
         make(chip, bits, own);
     }
-    wrap(cores as f64);
+    let number = std::env::args().find_map(|word| word.parse().ok());
+    wrap(cores as f64, number.unwrap_or(ENROLLED));
     println!("peak-memory {} KiB", peak_memory());
 }
 
@@ -114,7 +115,7 @@ fn make(id: ChipId, bits: u32, own: &str) {
 }
 
 /// Enrols devices and wraps an epoch key for each, beside the library's own operations.
-fn wrap(cores: f64) {
+fn wrap(cores: f64, count: usize) {
     let scalar = Scalar::from_repr([0x5A; 32].into()).unwrap();
     let point = ProjectivePoint::GENERATOR * scalar;
     let each = |work: &dyn Fn() -> ProjectivePoint| {
@@ -132,14 +133,14 @@ fn wrap(cores: f64) {
     println!("p256-any {any:.0} operations/s, one core");
     println!("p256-bound {bound:.0} pairs/s, {cores} cores");
 
-    let mut devices = Vec::with_capacity(ENROLLED);
+    let mut devices = Vec::with_capacity(count);
     let channel = ChannelName::new("production").unwrap();
     let public = |key: &PrivateKey| {
         let key = key.compute_public_key().unwrap();
         PublicKeyBytes(key.as_ref().try_into().unwrap())
     };
     let report = public(&PrivateKey::generate(&ECDH_P256).unwrap());
-    for _ in 0..ENROLLED {
+    for _ in 0..count {
         let encryption = public(&PrivateKey::generate(&ECDH_P256).unwrap());
         devices.push(Device {
             id: DeviceId::of(&encryption),
@@ -166,7 +167,7 @@ fn wrap(cores: f64) {
     let started = Instant::now();
     authority.enrol_all(devices, &Unwatched).unwrap();
     let enrolment = started.elapsed().as_secs_f64();
-    let rate = ENROLLED as f64 / enrolment;
+    let rate = count as f64 / enrolment;
     println!(
         "enrolled {rate:.0} devices/s, {:.3} of the bound, {enrolment:.1} s",
         rate / bound
@@ -182,12 +183,12 @@ fn wrap(cores: f64) {
     keys.wrap_for_all(&epoch, &recipients, &store, &Unwatched)
         .unwrap();
     let wraps = started.elapsed().as_secs_f64();
-    let rate = ENROLLED as f64 / wraps;
+    let rate = count as f64 / wraps;
     println!(
         "wrapped {rate:.0} devices/s, {:.3} of the bound, {wraps:.1} s",
         rate / bound
     );
-    let rate = ENROLLED as f64 / (enrolment + wraps);
+    let rate = count as f64 / (enrolment + wraps);
     println!("both {rate:.0} devices/s, {:.3} of the bound", rate / bound);
 }
 

@@ -1,6 +1,6 @@
 //! Letting devices in, and shutting them out.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use espseal_format::repository::Resource;
 use espseal_format::units::DeviceId;
@@ -11,6 +11,9 @@ use crate::idf_recipient::Opening;
 use crate::observer::{Observer, Stage};
 use crate::release::{agent, stop_if_asked};
 use crate::repository::Store as _;
+
+/// Records that are stored together.
+const AT_ONCE: usize = 4096;
 
 /// How an enrolled device gets its first release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,10 +112,21 @@ impl Authority {
             }
         }
         observer.begin(Stage::Enrolling, devices.len() as u64);
-        for device in &devices {
+        for part in devices.chunks(AT_ONCE) {
             stop_if_asked(observer)?;
-            self.store_record(device)?;
-            observer.advance(1);
+            // A folder for each kind of device.
+            let mut kinds: BTreeMap<bool, Vec<_>> = BTreeMap::new();
+            for device in part {
+                let is_agent = matches!(device.recipient, Recipient::Agent { .. });
+                kinds
+                    .entry(is_agent)
+                    .or_default()
+                    .push(Self::record(device)?);
+            }
+            kinds
+                .values()
+                .try_for_each(|records| self.store.replace_all(records))?;
+            observer.advance(part.len() as u64);
         }
         self.registry.add(devices)?;
         Ok(late)

@@ -177,41 +177,74 @@ pub fn create(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), FileErr
     }
 }
 
-/// Writes many files of one folder under names that must be free, on all cores. The folder is flushed once.
+/// Files that are written together, at most.
+const TOGETHER: usize = 4096;
+
+/// Writes many files of one folder under names that must be free. They are flushed to the disk together,
+/// thousands at a time, before any of them gets its name.
 ///
 /// # Errors
-/// As [`create`]; files written by then stay.
-pub fn create_all<T: Sync>(
+/// As [`create`]; files that got their names by then keep them.
+pub fn create_all(
     folder: &Path,
-    items: &[T],
-    file: impl Fn(&T) -> (PathBuf, Vec<u8>) + Sync,
+    files: impl Iterator<Item = (PathBuf, Vec<u8>)>,
     secrecy: Secrecy,
 ) -> Result<(), FileError> {
-    let write = |item: &T| {
-        let (path, bytes) = file(item);
-        let temporary = write_temporary(&path, &bytes, secrecy)?;
-        match temporary.persist_noclobber(&path) {
-            Ok(_) => Ok(()),
+    write_all(folder, files, secrecy, |temporary, path| {
+        match temporary.persist_noclobber(path) {
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(FileError::Exists { path })
+                Err(FileError::Exists { path: path.into() })
             }
-            Err(error) => Err(write_failed(&path, error.error)),
+            done => done.map_err(|error| write_failed(path, error.error)),
         }
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = items.len().div_ceil(cores).max(1);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = items
-            .chunks(share)
-            .map(|items| scope.spawn(|| items.iter().try_for_each(write)))
-            .collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    })?;
-    sync_folder(&folder.join("."))
+    })
+}
+
+/// The same, each file taking the place of the one that had its name.
+///
+/// # Errors
+/// [`FileError::Write`]; files that got their names by then keep them.
+pub fn replace_all(
+    folder: &Path,
+    files: impl Iterator<Item = (PathBuf, Vec<u8>)>,
+    secrecy: Secrecy,
+) -> Result<(), FileError> {
+    write_all(folder, files, secrecy, |temporary, path| {
+        temporary
+            .persist(path)
+            .map_err(|error| write_failed(path, error.error))
+    })
+}
+
+fn write_all(
+    folder: &Path,
+    mut files: impl Iterator<Item = (PathBuf, Vec<u8>)>,
+    secrecy: Secrecy,
+    name: impl Fn(tempfile::TempPath, &Path) -> Result<(), FileError>,
+) -> Result<(), FileError> {
+    loop {
+        let mut written = Vec::new();
+        for (path, bytes) in files.by_ref().take(TOGETHER) {
+            let failed = |cause| write_failed(&path, cause);
+            let mut temporary = temporary(&path, secrecy)?;
+            temporary.write_all(&bytes).map_err(failed)?;
+            if cfg!(not(target_os = "linux")) {
+                temporary.as_file().sync_all().map_err(failed)?;
+            }
+            written.push((temporary.into_temp_path(), path));
+        }
+        if written.is_empty() {
+            return Ok(());
+        }
+        #[cfg(target_os = "linux")]
+        File::open(folder)
+            .and_then(|folder| Ok(rustix::fs::syncfs(folder)?))
+            .map_err(|cause| write_failed(folder, cause))?;
+        written
+            .into_iter()
+            .try_for_each(|(temporary, path)| name(temporary, &path))?;
+        sync_folder(&folder.join("."))?;
+    }
 }
 
 /// Writes a file, taking the place of the one that had the name. What is there and is no file, such

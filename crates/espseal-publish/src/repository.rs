@@ -23,6 +23,15 @@ pub trait Store {
     /// [`StoreError::File`] when the store cannot be written; the old bytes stay.
     fn replace(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
+    /// Writes many files of one folder, each as [`replace`](Self::replace) does.
+    ///
+    /// # Errors
+    /// As [`replace`](Self::replace); files written by then stay.
+    fn replace_all(&self, files: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
+        let mut files = files.iter();
+        files.try_for_each(|(path, bytes)| self.replace(path, bytes))
+    }
+
     /// Reads a file; `None` when there is none.
     ///
     /// # Errors

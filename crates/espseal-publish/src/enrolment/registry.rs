@@ -135,7 +135,7 @@ impl Registry {
         devices.sort_by_key(|device| device.id);
         self.check_all_new(&devices)?;
         let record = |device: &Device| (self.path(device.id), device.to_toml().into_bytes());
-        files::create_all(&self.folder, &devices, record, Secrecy::Public)?;
+        files::create_all(&self.folder, devices.iter().map(record), Secrecy::Public)?;
         // Both are sorted: merging them takes one pass.
         self.devices.extend(devices);
         self.devices.sort_by_key(|device| device.id);

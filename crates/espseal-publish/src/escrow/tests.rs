@@ -261,7 +261,7 @@ fn recipients_with_which_there_is_no_secret_are_refused() {
         }
     }
     let sound = Identity::generate().to_public().to_string();
-    assert!(Recipients::new(&[sound.clone()]).is_ok());
+    assert!(Recipients::new(std::slice::from_ref(&sound)).is_ok());
     assert_eq!(
         Recipients::new(&[sound.clone(), sound.to_uppercase()])
             .unwrap()

@@ -149,7 +149,7 @@ pub enum MakeError {
         /// The device.
         name: String,
         /// What is wrong.
-        cause: NvsError,
+        cause: Box<NvsError>,
     },
     /// The batch was begun with something else.
     #[error(
@@ -334,7 +334,8 @@ impl MakeError {
             | Self::Layout(_) => Blame::Refused,
             Self::Image(error) => error.blame(),
             Self::Plan(error) => error.blame(),
-            Self::Nvs(cause) | Self::Values { cause, .. } => cause.blame(),
+            Self::Nvs(cause) => cause.blame(),
+            Self::Values { cause, .. } => cause.blame(),
             Self::Escrow(error) => error.blame(),
             Self::File(_) => Blame::Io,
             _ => Blame::Usage,

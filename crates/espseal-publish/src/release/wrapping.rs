@@ -127,7 +127,13 @@ impl Authority {
     }
 
     /// Stores what the server may know about a device.
-    pub(crate) fn store_record(&self, device: &Device) -> Result<(), AuthorityError> {
+    pub(super) fn store_record(&self, device: &Device) -> Result<(), AuthorityError> {
+        let (path, record) = Self::record(device)?;
+        Ok(self.store.replace(&path, &record)?)
+    }
+
+    /// What the server may know about a device, and where it finds it.
+    pub(crate) fn record(device: &Device) -> Result<(String, Vec<u8>), AuthorityError> {
         let failed = |cause: String| AuthorityError::Manifest { cause };
         let mut bytes = [0; espseal_format::report::MAX_RECORD_LEN];
         let (path, length) = match &device.recipient {
@@ -152,7 +158,7 @@ impl Authority {
         };
         let length = length.map_err(|cause| failed(cause.to_string()))?;
         let record = bytes.get(..length).unwrap_or_default();
-        Ok(self.store.replace(&path.path(), record)?)
+        Ok((path.path().to_string(), record.to_vec()))
     }
 
     /// The agents of a channel that receive firmware, in ascending order of id.

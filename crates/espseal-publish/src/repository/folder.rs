@@ -67,6 +67,25 @@ impl Store for FolderStore {
         Ok(files::replace(&target, bytes, Secrecy::Public)?)
     }
 
+    fn replace_all(&self, files: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
+        let (Some((first, _)), false) = (files.first(), files.len() == 1) else {
+            return files
+                .iter()
+                .try_for_each(|(path, bytes)| self.replace(path, bytes));
+        };
+        let folder = self.prepare(first)?;
+        let folder = folder.parent().unwrap_or(&self.root);
+        let mut located = Vec::with_capacity(files.len());
+        for (path, bytes) in files {
+            located.push((self.prepare(path)?, bytes.clone()));
+        }
+        Ok(files::replace_all(
+            folder,
+            located.into_iter(),
+            Secrecy::Public,
+        )?)
+    }
+
     fn get(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let target = self.locate(path)?;
         match files::read(&target, "a repository file", LARGEST_FILE) {
