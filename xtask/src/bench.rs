@@ -2,6 +2,7 @@
 //!
 //! Results that were measured on a named machine stand in `docs/benchmarks.md`.
 
+mod factory;
 mod flash_encryption;
 mod seal;
 mod server;
@@ -32,6 +33,8 @@ enum Subject {
     Server,
     /// Flash encryption, against OpenSSL and espsecure
     FlashEncryption,
+    /// Making, enrolling and wrapping for devices, against the library's P-256
+    Factory,
 }
 
 /// An engine of flash encryption, named as `espseal_crypto` prints it.
@@ -123,6 +126,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if is_asked(Subject::FlashEncryption) {
         missed += flash_encryption::run(&espseal, arguments.engine)?;
+    }
+    if is_asked(Subject::Factory) {
+        missed += factory::run()?;
     }
     anyhow::ensure!(missed == 0, "{missed} goal(s) missed");
     Ok(())

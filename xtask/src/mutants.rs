@@ -26,11 +26,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let mut mutants = std::process::Command::new("nice");
     mutants.args(["-n", "19"]).arg(program).arg("mutants");
-    mutants
-        .current_dir(workspace())
-        .args(["--no-shuffle", "--output", "target/mutants"]);
+    mutants.current_dir(workspace()).args([
+        "--workspace",
+        "--no-shuffle",
+        "--output",
+        "target/mutants",
+    ]);
     if let Some(file) = &arguments.file {
-        mutants.args(["--file", file]);
+        // `--file` would add to the files of the configuration; names of mutants begin with theirs.
+        let name = file.replace('.', "\\.");
+        mutants.args(["--re", &format!("^{name}:")]);
     }
     process::run(&mut mutants)
 }

@@ -51,6 +51,9 @@ pub(crate) fn install() -> Result<()> {
     if !on_path("softhsm2-util") {
         debian_packages(&["softhsm2"])?;
     }
+    if !on_path("age-keygen") {
+        debian_packages(&["age"])?;
+    }
     for (name, version) in IMAGE_PACKAGES {
         image_package(&folder, name, version)?;
     }

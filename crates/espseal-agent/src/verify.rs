@@ -12,7 +12,7 @@ use espseal_format::signature_block::SignatureSector;
 use espseal_format::units::{CHUNK_SIZE, Digest, SECTOR_SIZE, SecurityVersion};
 
 use crate::config::{Region, SignatureRule};
-use crate::crypto::{Crypto, Hasher as _};
+use crate::crypto::{Crypto, Hasher};
 use crate::error::{
     AgentError, BodyError, DescriptorField, DeviceError, FlashOperation, HardwareError,
 };
@@ -168,7 +168,29 @@ pub(crate) fn sha256<R: ReadAt, C: Crypto>(
     crypto: &mut C,
     scratch: &mut [u8; SECTOR_SIZE],
 ) -> Result<Digest, R::Error> {
-    let mut hash = crypto.sha256();
+    hash(image, length, crypto.sha256(), scratch)
+}
+
+/// Hashes the first `length` bytes of an image as the signature scheme does; where that is with SHA-256, the
+/// compiler folds it with [`sha256`].
+#[inline(never)]
+fn image_digest<R: ReadAt, C: Crypto>(
+    image: &mut R,
+    length: u32,
+    crypto: &mut C,
+    scratch: &mut [u8; SECTOR_SIZE],
+) -> Result<C::ImageDigest, R::Error> {
+    hash(image, length, crypto.image_hash(), scratch)
+}
+
+/// Hashes the first `length` bytes of an image with a hash that was just started.
+#[inline(always)]
+fn hash<R: ReadAt, H: Hasher>(
+    image: &mut R,
+    length: u32,
+    mut hash: H,
+    scratch: &mut [u8; SECTOR_SIZE],
+) -> Result<H::Digest, R::Error> {
     read::for_each_piece(image, 0, length, scratch, |piece| hash.update(piece))?;
     Ok(hash.finish())
 }
@@ -238,7 +260,7 @@ fn signature<R: ReadAt<Error = HardwareError>, C: Crypto>(
     if !trust.is_burnt() {
         return Ok(());
     }
-    let signed = sha256(image, sector, crypto, scratch)?;
+    let signed = image_digest(image, sector, crypto, scratch)?;
     image.read_at(sector, scratch)?;
     let blocks = SignatureSector::parse(scratch);
     if blocks.blocks().next().is_none() {

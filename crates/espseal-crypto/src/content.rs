@@ -88,6 +88,15 @@ pub struct Sealed {
 pub fn seal<R: CryptoRng + ?Sized>(rng: &mut R, body: &mut [u8]) -> Sealed {
     let mut key = ContentKey([0; 32]);
     rng.fill_bytes(&mut key.0);
+    seal_under(key, rng, body)
+}
+
+/// Encrypts a body in place under a key that seals nothing else, and a fresh IV.
+pub(crate) fn seal_under<R: CryptoRng + ?Sized>(
+    key: ContentKey,
+    rng: &mut R,
+    body: &mut [u8],
+) -> Sealed {
     let mut iv = Iv([0; 16]);
     rng.fill_bytes(&mut iv.0);
     let tag = BodyKeystream::new(&key, &iv).seal(body, gcm::ghash_bulk);

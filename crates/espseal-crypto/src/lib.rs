@@ -12,6 +12,7 @@ mod secret;
 pub mod content;
 pub mod cose;
 pub mod device_key;
+pub mod ecies;
 pub mod epoch;
 pub mod es256;
 pub mod flash_encryption;

@@ -34,6 +34,7 @@ mod tests {
 
     use crate::content::ContentKey;
     use crate::device_key::SoftwareDeviceKey;
+    use crate::ecies::{DeviceKey, EphemeralKey, HmacKey};
     use crate::epoch::{DevicePrivateKey, EpochKey, Kek};
     use crate::es256::SigningKey;
     use crate::flash_key::{EfuseKey, FlashKey};
@@ -56,6 +57,7 @@ mod tests {
     fn secrets_cannot_be_cloned() {
         has_no_clone!(ContentKey, EpochKey, Kek, FlashKey, EfuseKey);
         has_no_clone!(SigningKey, DevicePrivateKey, SoftwareDeviceKey, NvsKeys);
+        has_no_clone!(HmacKey, DeviceKey, EphemeralKey);
     }
 
     #[test]
@@ -67,6 +69,8 @@ mod tests {
         wiped::<FlashKey>();
         wiped::<EfuseKey>();
         wiped::<NvsKeys>();
+        wiped::<HmacKey>();
+        wiped::<EphemeralKey>();
         // What the other secrets are made of.
         wiped::<crate::nist_p256::SecretScalar>();
         wiped::<aes::Aes256>();

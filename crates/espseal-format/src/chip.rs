@@ -2,7 +2,8 @@
 //!
 //! A chip that is not in [`CHIPS`] still has a [`ChipId`], so that its images parse; only what needs
 //! its table is refused. To add a chip, add its file and name it twice below: its `mod` line and in
-//! `tables!`.
+//! `tables!`. Silicon of the same chip whose eFuses lie elsewhere has a table of its own, in that file's
+//! folder.
 //!
 //! A device that only checks images links [`mapping`], a few dozen bytes for each chip. [`chip`]
 //! brings every eFuse field of every chip with it.
@@ -40,24 +41,44 @@ pub use security::{
     SupportedCurve,
 };
 
-/// Lists the chips that have a table.
+/// Lists the chips that have a table, and after `earlier` the silicon that was sold before.
 macro_rules! tables {
-    ($($chip:ident),+ $(,)?) => {
-        /// Every chip that has a table.
-        pub static CHIPS: &[&Chip] = &[$(&$chip::CHIP),+];
+    ($($chip:ident),+; earlier $($before:path),+) => {
+        /// Every table: first that of the newest silicon of each chip, then those of earlier silicon.
+        pub static CHIPS: &[&Chip] = &[$(&$chip::CHIP,)+ $(&$before),+];
 
         static MAPPINGS: &[&Mapping] = &[$(&$chip::MAPPING),+];
     };
 }
 
 tables![
-    esp32, esp32s2, esp32s3, esp32c2, esp32c3, esp32c5, esp32c6, esp32c61, esp32h2, esp32p4,
+    esp32, esp32s2, esp32s3, esp32c2, esp32c3, esp32c5, esp32c6, esp32c61, esp32h2, esp32p4;
+    earlier esp32p4::before_revision_3::CHIP
 ];
 
-/// Returns the table of a chip; `None` when espseal does not know the chip well enough.
+/// Returns the table of a chip's newest silicon; `None` when espseal does not know the chip well enough.
 #[must_use]
 pub fn chip(id: ChipId) -> Option<&'static Chip> {
     CHIPS.iter().copied().find(|chip| chip.id == id)
+}
+
+/// Returns the table of a chip of this revision, as major * 100 + minor; `None` when there is none.
+#[must_use]
+pub fn chip_of_revision(id: ChipId, revision: u16) -> Option<&'static Chip> {
+    let of = |chip: &&Chip| chip.id == id && chip.revisions.contains(&revision);
+    CHIPS.iter().copied().find(of)
+}
+
+/// Returns the table of the silicon that an image is built for, given the limits in its header; that of the
+/// newest silicon when they exclude all. A highest revision of 0 or 65535 is none.
+///
+/// Source: ESP-IDF `bootloader_common_loader.c`, `IS_MAX_REV_SET`.
+#[must_use]
+pub fn chip_for(id: ChipId, lowest: u16, highest: u16) -> Option<&'static Chip> {
+    let highest = if highest == 0 { u16::MAX } else { highest };
+    let fits = |chip: &&Chip| chip.revisions.start <= highest && lowest < chip.revisions.end;
+    let mut tables = CHIPS.iter().copied().filter(|chip| chip.id == id);
+    tables.find(fits).or_else(|| chip(id))
 }
 
 /// Returns how a chip maps flash; `None` for the chips that [`chip`] does not know.

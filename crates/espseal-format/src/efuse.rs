@@ -180,7 +180,7 @@ pub struct KeyBlock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyRole {
     /// What this field says: a number of [`EfuseMap::purposes`].
-    Purpose(Field),
+    Purpose(PurposeField),
     /// Flash encryption, always.
     FlashEncryption,
     /// Secure boot, always: the key of v1, the public-key digest of v2.
@@ -193,6 +193,36 @@ pub enum KeyRole {
         /// The field.
         whole: Field,
     },
+}
+
+/// Where the number of a purpose stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PurposeField {
+    /// Its low bits, or all of them.
+    pub low: Field,
+    /// The bits above, where there was no room for them next to the others.
+    pub high: Option<Field>,
+}
+
+impl PurposeField {
+    /// The fields, each with its part of a number.
+    pub fn split(&self, number: u8) -> impl Iterator<Item = (Field, u64)> {
+        let number = u64::from(number);
+        let high = self.high.map(|high| (high, number >> self.low.width));
+        let low = match high {
+            Some(_) => number & !(u64::MAX << self.low.width),
+            None => number,
+        };
+        [(self.low, low)].into_iter().chain(high)
+    }
+
+    /// Puts the number together again, given what each field holds.
+    #[must_use]
+    pub fn join(&self, read: impl Fn(&Field) -> u64) -> u8 {
+        let high = self.high.as_ref().map_or(0, &read);
+        let number = read(&self.low) | high << self.low.width;
+        u8::try_from(number).unwrap_or(u8::MAX)
+    }
 }
 
 /// How the eFuse controller shows the blocks.

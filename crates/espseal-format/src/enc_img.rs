@@ -25,7 +25,7 @@ pub const LEN: usize = 512;
 pub struct EncImgHeader {
     magic: [u8; 4],
     /// Content key for one recipient. RSA: PKCS#1 v1.5 ciphertext of the key under the device's
-    /// RSA-3072 key. ECIES: `0..64` ephemeral public key X, Y, `64..96` HKDF salt, rest 0.
+    /// RSA-3072 key. ECIES: an [`EciesExchange`].
     pub wrapped_key: [u8; 384],
     /// IV of the body.
     pub iv: [u8; 16],
@@ -80,7 +80,53 @@ impl EncImgHeader {
     }
 }
 
+/// What [`EncImgHeader::wrapped_key`] holds in the ECIES scheme: no key, but what the device needs
+/// to agree on one.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub struct EciesExchange {
+    /// Ephemeral public key of the sender on P-256: X, then Y, big-endian.
+    #[doc(alias = "server_ecc_pub_key")]
+    pub ephemeral: [u8; 64],
+    /// Salt of HKDF-SHA256.
+    #[doc(alias = "kdf_salt")]
+    pub salt: [u8; 32],
+    reserved: [u8; 288],
+}
+
+impl EciesExchange {
+    /// Takes both parts; the rest is zero.
+    #[must_use]
+    pub const fn new(ephemeral: [u8; 64], salt: [u8; 32]) -> Self {
+        Self {
+            ephemeral,
+            salt,
+            reserved: [0; 288],
+        }
+    }
+
+    /// Reads bytes `4..388` of a header; nothing but the device's key says whether they are of the
+    /// ECIES scheme.
+    ///
+    /// Layout: `0..64` ephemeral public key, `64..96` salt, `96..384` reserved.
+    #[must_use]
+    pub fn parse(wrapped_key: &[u8; 384]) -> Self {
+        zerocopy::transmute!(*wrapped_key)
+    }
+
+    /// Returns bytes `4..388` of a header.
+    #[must_use]
+    pub fn encode(&self) -> [u8; 384] {
+        zerocopy::transmute!(*self)
+    }
+}
+
 const _: () = {
+    assert!(size_of::<EciesExchange>() == 384);
+    assert!(offset_of!(EciesExchange, ephemeral) == 0);
+    assert!(offset_of!(EciesExchange, salt) == 64);
     assert!(size_of::<EncImgHeader>() == LEN);
     assert!(offset_of!(EncImgHeader, wrapped_key) == 4);
     assert!(offset_of!(EncImgHeader, iv) == 388);
@@ -124,6 +170,17 @@ mod tests {
         assert_eq!(bytes[404..408], [0x78, 0x56, 0x34, 0x12]);
         assert_eq!(EncImgHeader::parse(&bytes), Ok(header));
         assert_eq!(header.size(), 0x1234_5678);
+    }
+
+    #[test]
+    fn an_exchange_takes_the_place_of_the_wrapped_key() {
+        let exchange = EciesExchange::new([7; 64], [9; 32]);
+        let header = EncImgHeader::new(exchange.encode(), [2; 16], 5, [3; 16]);
+        let bytes = header.encode();
+        assert_eq!(bytes[4..68], [7; 64]);
+        assert_eq!(bytes[68..100], [9; 32]);
+        assert_eq!(bytes[100..388], [0; 288]);
+        assert_eq!(EciesExchange::parse(&header.wrapped_key), exchange);
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod repository;
 pub mod sdc;
 pub mod secure_boot_v1;
 pub mod sha256;
+pub mod sha384;
 pub mod signature_block;
 pub mod units;
 pub mod wrap;

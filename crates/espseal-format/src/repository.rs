@@ -70,6 +70,21 @@ pub enum Resource<'a> {
         /// Number of the OTA slot.
         slot: u8,
     },
+    /// `idf/<device id>/<body digest>.link`: digest of the file that one ESP-IDF device gets in place
+    /// of a body (ECIES scheme), 32 bytes.
+    IdfLink {
+        /// The device.
+        device: &'a DeviceId,
+        /// Digest of the body that all others get.
+        body: &'a Digest,
+    },
+    /// `idf/<device id>/<file digest>.bin`: header and body for one ESP-IDF device.
+    IdfFile {
+        /// The device.
+        device: &'a DeviceId,
+        /// Digest of the whole file.
+        file: &'a Digest,
+    },
 }
 
 /// An artefact, as read from a path.
@@ -125,6 +140,20 @@ pub enum OwnedResource {
         /// Number of the OTA slot.
         slot: u8,
     },
+    /// See [`Resource::IdfLink`].
+    IdfLink {
+        /// The device.
+        device: DeviceId,
+        /// Digest of the body that all others get.
+        body: Digest,
+    },
+    /// See [`Resource::IdfFile`].
+    IdfFile {
+        /// The device.
+        device: DeviceId,
+        /// Digest of the whole file.
+        file: Digest,
+    },
 }
 
 impl Resource<'_> {
@@ -154,10 +183,9 @@ impl Resource<'_> {
             }
             Self::Device(device) => path.text("devices/").hex(&device.0).text(".cbor"),
             Self::IdfSubscription(device) => path.text("idf/").hex(&device.0).text(".cbor"),
-            Self::IdfHeader { device, body } => {
-                path.text("idf/").hex(&device.0).text("/");
-                path.hex(&body.0).text(".header")
-            }
+            Self::IdfHeader { device, body } => path.idf(device, body, ".header"),
+            Self::IdfLink { device, body } => path.idf(device, body, ".link"),
+            Self::IdfFile { device, file } => path.idf(device, file, ".bin"),
             Self::Direct {
                 manifest,
                 device,
@@ -222,6 +250,8 @@ impl OwnedResource {
                 device,
                 slot: *slot,
             },
+            Self::IdfLink { device, body } => Resource::IdfLink { device, body },
+            Self::IdfFile { device, file } => Resource::IdfFile { device, file },
         }
     }
 }
@@ -252,6 +282,13 @@ impl Path {
             }
         }
         self
+    }
+
+    /// What one ESP-IDF device gets of a release.
+    #[inline(never)]
+    fn idf(&mut self, device: &DeviceId, name: &Digest, suffix: &str) -> &mut Self {
+        self.text("idf/").hex(&device.0).text("/");
+        self.hex(&name.0).text(suffix)
     }
 
     #[inline(never)]
@@ -314,10 +351,16 @@ fn read_in_folder(folder: &str, rest: &str) -> Option<OwnedResource> {
         "devices" => device(rest.strip_suffix(".cbor")?).map(OwnedResource::Device),
         "idf" => match rest.split_once('/') {
             None => device(rest.strip_suffix(".cbor")?).map(OwnedResource::IdfSubscription),
-            Some((id, name)) => Some(OwnedResource::IdfHeader {
-                device: device(id)?,
-                body: digest(name, ".header")?,
-            }),
+            Some((id, name)) => {
+                let (device, (name, kind)) = (device(id)?, name.split_once('.')?);
+                let name = Digest::from_hex(name)?;
+                Some(match kind {
+                    "header" => OwnedResource::IdfHeader { device, body: name },
+                    "link" => OwnedResource::IdfLink { device, body: name },
+                    "bin" => OwnedResource::IdfFile { device, file: name },
+                    _ => return None,
+                })
+            }
         },
         _ => None,
     }
@@ -382,6 +425,14 @@ mod tests {
             device: &ID,
             slot,
         };
+        let link = Resource::IdfLink {
+            device: &ID,
+            body: &D,
+        };
+        let file = Resource::IdfFile {
+            device: &ID,
+            file: &D,
+        };
         std::vec![
             (Resource::Now, "now.cose".into()),
             (Resource::Root(12), "root/12.cose".into()),
@@ -397,6 +448,8 @@ mod tests {
             (header, format!("idf/{ID_HEX}/{HEX}.header")),
             (direct(0), format!("direct/{HEX}/{ID_HEX}-0.cose")),
             (direct(255), format!("direct/{HEX}/{ID_HEX}-255.cose")),
+            (link, format!("idf/{ID_HEX}/{HEX}.link")),
+            (file, format!("idf/{ID_HEX}/{HEX}.bin")),
         ]
     }
 

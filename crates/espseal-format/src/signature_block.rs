@@ -8,9 +8,8 @@
 
 use core::fmt;
 
-use sha2::{Digest as _, Sha384};
-
 use crate::crc32;
+use crate::sha384::Sha384;
 use crate::units::{Digest, Digest384, SECTOR_SIZE};
 
 mod ecdsa;
@@ -213,7 +212,11 @@ impl ImageDigests {
     pub fn of(image: &[u8]) -> Self {
         Self {
             sha256: Digest::of(image),
-            sha384: Digest384(Sha384::digest(image).into()),
+            sha384: {
+                let mut hash = Sha384::new();
+                hash.update(image);
+                hash.finish()
+            },
         }
     }
 }

@@ -121,6 +121,13 @@ fn summary(
     for bit in bits {
         contents[registers.blocks[0] + usize::from(bit / 8)] |= 1 << (bit % 8);
     }
+    // The first revision that the table describes, for espefuse to take its own table of it.
+    let mut major = u64::from(chip.revisions.start / 100);
+    for field in chip.efuse.wafer_version_major {
+        let block = &mut contents[registers.blocks[usize::from(field.block)]..];
+        field.burn(block, major & ((1 << field.width) - 1)).unwrap();
+        major >>= field.width;
+    }
     contents.reverse();
     std::fs::write(folder.join(file), contents).unwrap();
     let target = chip.id.target().unwrap();

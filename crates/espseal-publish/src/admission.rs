@@ -1,13 +1,14 @@
 //! Letting devices in, and shutting them out.
 
+use std::collections::HashSet;
+
 use espseal_format::repository::Resource;
 use espseal_format::units::DeviceId;
 
-use crate::authority::{Authority, AuthorityError, Draft, Signed, random};
+use crate::authority::{Authority, AuthorityError, Draft, Signed};
 use crate::enrolment::{Device, EnrolmentError, Recipient};
-use crate::epochs::Admission;
 use crate::idf_recipient::Opening;
-use crate::observer::Observer;
+use crate::observer::{Observer, Stage};
 use crate::release::{agent, stop_if_asked};
 use crate::repository::Store as _;
 
@@ -43,44 +44,78 @@ impl Authority {
         device: Device,
         observer: &dyn Observer,
     ) -> Result<Access, AuthorityError> {
+        let late = self.enrol_all(vec![device], observer)?;
+        Ok(match late.is_empty() {
+            true => Access::Now,
+            false => Access::NextRelease,
+        })
+    }
+
+    /// Enrols many devices in one pass: each shard is written once. Returns those that can open nothing
+    /// before the next release.
+    ///
+    /// The records are kept last: after an interruption the same devices can be enrolled again.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]; [`EnrolmentError::Duplicate`] when a key is known, before anything is done.
+    pub fn enrol_all(
+        &mut self,
+        mut devices: Vec<Device>,
+        observer: &dyn Observer,
+    ) -> Result<Vec<DeviceId>, AuthorityError> {
         stop_if_asked(observer)?;
-        self.registry.check_new(&device)?;
-        let channel = self.project.channel(device.channel.as_str())?.clone();
+        devices.sort_by_key(|device| device.id);
+        for device in &devices {
+            self.registry.check_new(device)?;
+            self.project.channel(device.channel.as_str())?;
+        }
         let visible = self.visible()?;
-        let mut access = Access::NextRelease;
-        if let Some(visible) = &visible
-            && let Some(epoch) = visible.releases.epoch(channel.group)
-        {
+        let mut late = Vec::new();
+        for channel in self.project.channels.clone() {
+            let follows = |device: &&Device| device.channel == channel.name;
+            let devices: Vec<&Device> = devices.iter().filter(follows).collect();
+            let epoch = visible.as_ref().and_then(|visible| {
+                visible
+                    .releases
+                    .epoch(channel.group)
+                    .map(|epoch| (visible, epoch))
+            });
+            let Some((visible, epoch)) = epoch else {
+                late.extend(devices.iter().map(|device| device.id));
+                continue;
+            };
+            if devices.is_empty() {
+                continue;
+            }
             let open = self.epochs.open(epoch)?;
-            match agent(&device) {
-                Some(recipient) => {
-                    let admission =
-                        self.epochs
-                            .admit(&mut random(), &open, &recipient, &self.store)?;
-                    if admission == Admission::Admitted {
-                        access = Access::Now;
-                    }
-                }
-                None => {
-                    if let Some(offer) = visible.releases.offer(&channel.name, device.chip) {
-                        let manifest = self.manifest(&offer.manifest)?;
-                        let key = self.open_wrap(&manifest, epoch, &open.key)?;
-                        let component = &manifest.component;
-                        let opening = Opening {
-                            key: &key,
-                            iv: component.iv,
-                            tag: component.tag,
-                            length: component.body_length,
-                        };
-                        self.store_header(&device, &component.body, &opening)?;
-                        access = Access::Now;
-                    }
-                }
+            let agents: Vec<_> = devices.iter().filter_map(|device| agent(device)).collect();
+            late.extend(self.epochs.admit(&open, &agents, &self.store, observer)?);
+            for device in devices.iter().filter(|device| agent(device).is_none()) {
+                let Some(offer) = visible.releases.offer(&channel.name, device.chip) else {
+                    late.push(device.id);
+                    continue;
+                };
+                let manifest = self.manifest(&offer.manifest)?;
+                let key = self.open_wrap(&manifest, epoch, &open.key)?;
+                self.store_file_on_offer(device, &manifest, &key)?;
+                let component = &manifest.component;
+                let opening = Opening {
+                    key: &key,
+                    iv: component.iv,
+                    tag: component.tag,
+                    length: component.body_length,
+                };
+                self.store_header(device, &component.body, &opening)?;
             }
         }
-        self.store_record(&device)?;
-        self.registry.add(device)?;
-        Ok(access)
+        observer.begin(Stage::Enrolling, devices.len() as u64);
+        for device in &devices {
+            stop_if_asked(observer)?;
+            self.store_record(device)?;
+            observer.advance(1);
+        }
+        self.registry.add(devices)?;
+        Ok(late)
     }
 
     /// Revokes a device: its group gets the next epoch without it, and the bodies on offer are
@@ -142,10 +177,11 @@ impl Authority {
         files: &[std::path::PathBuf],
     ) -> Result<Vec<Device>, EnrolmentError> {
         let mut devices: Vec<Device> = Vec::new();
+        let mut ids = HashSet::new();
         for path in files {
             let device = Device::load(path, &self.project)?;
             self.registry.check_new(&device)?;
-            if devices.iter().any(|other| other.id == device.id) {
+            if !ids.insert(device.id) {
                 return Err(EnrolmentError::Duplicate {
                     id: device.id,
                     path: path.clone(),
@@ -156,13 +192,32 @@ impl Authority {
         Ok(devices)
     }
 
+    /// Reads and checks device files, and leaves out the devices that are known already, enrolled or
+    /// revoked: for work that goes on after an interruption.
+    ///
+    /// # Errors
+    /// As [`read_devices`](Self::read_devices).
+    pub fn read_unknown_devices(
+        &self,
+        files: &[std::path::PathBuf],
+    ) -> Result<Vec<Device>, EnrolmentError> {
+        let mut unknown = Vec::new();
+        for path in files {
+            let device = Device::load(path, &self.project)?;
+            if self.registry.get(device.id).is_none() {
+                unknown.push(device);
+            }
+        }
+        Ok(unknown)
+    }
+
     /// Removes what the repository holds for a device.
     fn remove_records(&mut self, device: &Device) -> Result<(), AuthorityError> {
         match device.recipient {
             Recipient::Agent { .. } => {
                 self.store.remove(&Resource::Device(&device.id).path())?;
             }
-            Recipient::EspIdfRsa { .. } => {
+            Recipient::EspIdfRsa { .. } | Recipient::EspIdfEcies { .. } => {
                 self.store
                     .remove(&Resource::IdfSubscription(&device.id).path())?;
                 self.store.remove_folder(&format!("idf/{}", device.id))?;

@@ -162,6 +162,7 @@ fn common_schemes(chips: &[ChipId]) -> Vec<SignatureScheme> {
     let all = [
         SignatureScheme::Rsa3072,
         SignatureScheme::Ecdsa(Curve::P256),
+        SignatureScheme::Ecdsa(Curve::P384),
         SignatureScheme::Ecdsa(Curve::P192),
     ];
     let verify = |scheme: &SignatureScheme| {

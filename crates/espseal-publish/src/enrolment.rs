@@ -3,16 +3,18 @@
 //! A provisioning step hands over one TOML file for each device:
 //!
 //! ```toml
-//! kind = "agent"                       # or "esp-idf-rsa"
+//! kind = "agent"                       # or "esp-idf-rsa", "esp-idf-ecies"
 //! chip = "esp32c3"
 //! channel = "production"
 //! encryption-key = "04…"               # agent: HPKE public key, SEC1 point, 130 hex digits
 //! report-key = "04…"                   # agent: public key of its reports
-//! rsa-public-key = """-----BEGIN PUBLIC KEY-----…"""   # esp-idf-rsa: RSA-3072
+//! rsa-public-key = """-----BEGIN PUBLIC KEY-----…"""     # esp-idf-rsa: RSA-3072
+//! ecies-public-key = """-----BEGIN PUBLIC KEY-----…"""   # esp-idf-ecies: P-256
 //! ```
 //!
 //! The project keeps it as `devices/<device id>.toml`, with `revoked` once that is decided.
 
+pub mod ecies;
 pub mod registry;
 
 use std::path::{Path, PathBuf};
@@ -67,6 +69,11 @@ pub enum Recipient {
         /// DER `SubjectPublicKeyInfo`.
         public_key: Vec<u8>,
     },
+    /// An unmodified ESP-IDF device: it gets files of its own, sealed with ECIES.
+    EspIdfEcies {
+        /// The point that its HMAC key gives.
+        public_key: PublicKeyBytes,
+    },
 }
 
 /// Whether a device still receives firmware.
@@ -91,15 +98,18 @@ struct File {
     report_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rsa_public_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ecies_public_key: Option<String>,
     #[serde(default, skip_serializing_if = "is_false")]
     revoked: bool,
 }
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Kind {
     Agent,
     EspIdfRsa,
+    EspIdfEcies,
 }
 
 #[allow(
@@ -108,6 +118,26 @@ enum Kind {
 )]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+impl File {
+    /// A field that belongs to another kind of device.
+    fn surplus(&self) -> Option<&'static str> {
+        let fields = [
+            ("encryption-key", &self.encryption_key, Kind::Agent),
+            ("report-key", &self.report_key, Kind::Agent),
+            ("rsa-public-key", &self.rsa_public_key, Kind::EspIdfRsa),
+            (
+                "ecies-public-key",
+                &self.ecies_public_key,
+                Kind::EspIdfEcies,
+            ),
+        ];
+        let mut surplus = fields
+            .into_iter()
+            .filter(|(_, value, kind)| value.is_some() && *kind != self.kind);
+        surplus.next().map(|(field, ..)| field)
+    }
 }
 
 impl Device {
@@ -146,13 +176,7 @@ impl Device {
                 field,
             }),
         };
-        let surplus = match file.kind {
-            Kind::Agent if file.rsa_public_key.is_some() => Some("rsa-public-key"),
-            Kind::EspIdfRsa if file.encryption_key.is_some() => Some("encryption-key"),
-            Kind::EspIdfRsa if file.report_key.is_some() => Some("report-key"),
-            _ => None,
-        };
-        if let Some(field) = surplus {
+        if let Some(field) = file.surplus() {
             return Err(EnrolmentError::Surplus {
                 path: path.into(),
                 field,
@@ -173,19 +197,19 @@ impl Device {
                 (DeviceId::of(&encryption), recipient)
             }
             Kind::EspIdfRsa => {
-                let boots_verified = project
-                    .fleet(chip)
-                    .is_some_and(crate::project::Fleet::has_secure_boot);
-                if !boots_verified {
-                    return Err(EnrolmentError::NoSecureBoot {
-                        path: path.into(),
-                        chip,
-                    });
-                }
+                check_secure_boot(path, project, chip)?;
                 let public_key =
                     rsa_public_key(path, &wanted("rsa-public-key", &file.rsa_public_key)?)?;
                 let id = DeviceId(Digest::of(&public_key).0);
                 (id, Recipient::EspIdfRsa { public_key })
+            }
+            Kind::EspIdfEcies => {
+                check_secure_boot(path, project, chip)?;
+                ecies::check_chip(path, chip)?;
+                let text = wanted("ecies-public-key", &file.ecies_public_key)?;
+                let public_key = ecies::public_key(path, &text)?;
+                let id = ecies::device_id(&public_key);
+                (id, Recipient::EspIdfEcies { public_key })
             }
         };
         Ok(Self {
@@ -210,6 +234,7 @@ impl Device {
             encryption_key: None,
             report_key: None,
             rsa_public_key: None,
+            ecies_public_key: None,
             revoked: self.standing == Standing::Revoked,
         };
         match &self.recipient {
@@ -221,8 +246,24 @@ impl Device {
                 file.kind = Kind::EspIdfRsa;
                 file.rsa_public_key = Some(to_pem(public_key));
             }
+            Recipient::EspIdfEcies { public_key } => {
+                file.kind = Kind::EspIdfEcies;
+                file.ecies_public_key = Some(ecies::to_pem(public_key));
+            }
         }
         toml::to_string(&file).unwrap_or_default()
+    }
+}
+
+/// Without metadata, secure boot is all that keeps a stranger's image off an ESP-IDF device.
+fn check_secure_boot(path: &Path, project: &Project, chip: ChipId) -> Result<(), EnrolmentError> {
+    let fleet = project.fleet(chip);
+    match fleet.is_some_and(crate::project::Fleet::has_secure_boot) {
+        true => Ok(()),
+        false => Err(EnrolmentError::NoSecureBoot {
+            path: path.into(),
+            chip,
+        }),
     }
 }
 
@@ -270,7 +311,7 @@ fn rsa_public_key(path: &Path, text: &str) -> Result<Vec<u8>, EnrolmentError> {
 }
 
 /// Writes DER `SubjectPublicKeyInfo` as PEM (RFC 7468).
-fn to_pem(der: &[u8]) -> String {
+pub(crate) fn to_pem(der: &[u8]) -> String {
     let unix = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     pem::encode_config(&pem::Pem::new("PUBLIC KEY", der), unix)
 }
@@ -385,7 +426,7 @@ pub enum EnrolmentError {
     },
     /// Without secure boot an ESP-IDF device would run whatever the server sends.
     #[error(
-        "device record {}: kind is esp-idf-rsa, but the {chip} fleet has no secure-boot-digests \
+        "device record {}: unmodified ESP-IDF, but the {chip} fleet has no secure-boot-digests \
          in espseal.toml; expected secure boot: without it such a device runs anything a server \
          encrypts to its public key. Use the espseal agent or enable secure boot",
         path.display()
@@ -441,6 +482,9 @@ pub enum EnrolmentError {
         /// Device whose key it holds.
         found: DeviceId,
     },
+    /// The key of the ECIES scheme is unusable.
+    #[error(transparent)]
+    Ecies(#[from] ecies::EciesKeyError),
     /// Channel or chip do not fit the project.
     #[error(transparent)]
     Project(#[from] ProjectError),
@@ -463,6 +507,7 @@ impl EnrolmentError {
             | Self::WasRevoked { .. }
             | Self::WrongChip { .. }
             | Self::Misnamed { .. } => Blame::Refused,
+            Self::Ecies(error) => error.blame(),
             Self::Project(error) => error.blame(),
             Self::File(FileError::Empty { .. }) => Blame::Usage,
             Self::File(_) => Blame::Io,

@@ -13,6 +13,7 @@ use espseal_format::units::{DeviceId, Product, PublicKeyBytes};
 use espseal_format::wrap::{MAX_SHARD_LEN, ShardEntry, ShardNibbles, ShardPrefix};
 use rand_core::CryptoRng;
 
+use crate::authority::random;
 use crate::blame::Blame;
 use crate::files::{self, FileError, Secrecy};
 use crate::observer::{Observer, Stage};
@@ -20,6 +21,8 @@ use crate::repository::{Store, StoreError};
 
 /// Entries that a new shard gets at most; what is left is for devices enrolled later.
 const ENTRIES_AT_START: usize = 400;
+/// Fewest wraps that are worth a thread.
+const WORTH_A_THREAD: usize = 16;
 
 /// The epoch keys of a project.
 #[derive(Debug)]
@@ -109,9 +112,8 @@ impl EpochKeys {
     /// # Errors
     /// [`EpochError::Store`], [`EpochError::DeviceKey`], [`EpochError::TooManyDevices`],
     /// [`EpochError::Interrupted`].
-    pub fn wrap_for_all<R: CryptoRng>(
+    pub fn wrap_for_all(
         &self,
-        rng: &mut R,
         epoch: &OpenEpoch,
         recipients: &[Recipient],
         store: &dyn Store,
@@ -131,50 +133,99 @@ impl EpochKeys {
                     group: signed.group,
                 });
             }
-            let mut bytes = Vec::with_capacity(shard.len().saturating_mul(ShardEntry::LEN));
-            for recipient in shard {
-                if observer.is_interrupted() {
-                    return Err(EpochError::Interrupted);
-                }
-                bytes.extend_from_slice(&self.entry(rng, epoch, recipient)?.encode());
-                observer.advance(1);
+            if observer.is_interrupted() {
+                return Err(EpochError::Interrupted);
             }
+            let bytes = self.entries(epoch, shard)?.concat();
+            observer.advance(shard.len() as u64);
             store.replace(&shard_path(signed, &first.id), &bytes)?;
             rest = later;
         }
         Ok(())
     }
 
-    /// Adds one device to the shard of a running epoch; `false` when the shard is full.
+    /// Adds devices to the shards of a running epoch, each of which is written once. Returns those that
+    /// found no room.
+    ///
+    /// `recipients` ascend by id.
     ///
     /// # Errors
-    /// [`EpochError::Store`], [`EpochError::DeviceKey`], [`EpochError::DamagedShard`].
-    pub fn admit<R: CryptoRng>(
+    /// [`EpochError::Store`], [`EpochError::DeviceKey`], [`EpochError::DamagedShard`],
+    /// [`EpochError::Interrupted`].
+    pub fn admit(
         &self,
-        rng: &mut R,
         epoch: &OpenEpoch,
-        recipient: &Recipient,
+        recipients: &[Recipient],
         store: &dyn Store,
-    ) -> Result<Admission, EpochError> {
-        let path = shard_path(&epoch.signed, &recipient.id);
-        let old = store.get(&path)?.unwrap_or_default();
-        let (entries, rest) = old.as_chunks::<{ ShardEntry::LEN }>();
-        if !rest.is_empty() {
-            return Err(EpochError::DamagedShard { path });
+        observer: &dyn Observer,
+    ) -> Result<Vec<DeviceId>, EpochError> {
+        let mut left_out = Vec::new();
+        let nibbles = epoch.signed.shard_nibbles;
+        let shards =
+            recipients.chunk_by(|one, other| ShardPrefix::of(&one.id, nibbles).covers(&other.id));
+        for shard in shards {
+            if observer.is_interrupted() {
+                return Err(EpochError::Interrupted);
+            }
+            let Some(first) = shard.first() else { continue };
+            let path = shard_path(&epoch.signed, &first.id);
+            let old = store.get(&path)?.unwrap_or_default();
+            let (entries, rest) = old.as_chunks::<{ ShardEntry::LEN }>();
+            if !rest.is_empty() {
+                return Err(EpochError::DamagedShard { path });
+            }
+            let id = |entry: &[u8; ShardEntry::LEN]| entry.first_chunk::<32>().copied();
+            let is_new = |entry: &[u8; ShardEntry::LEN]| {
+                let found = |id: [u8; 32]| shard.binary_search_by_key(&id, |new| new.id.0).is_ok();
+                id(entry).is_some_and(found)
+            };
+            let others = entries.iter().filter(|entry| !is_new(entry));
+            let mut all: Vec<_> = others.copied().collect();
+            let room = (MAX_SHARD_LEN / ShardEntry::LEN).saturating_sub(all.len());
+            let (admitted, late) = shard.split_at(room.min(shard.len()));
+            left_out.extend(late.iter().map(|recipient| recipient.id));
+            all.extend(self.entries(epoch, admitted)?);
+            all.sort_by_key(id);
+            if !admitted.is_empty() {
+                store.replace(&path, &all.concat())?;
+            }
         }
-        let id = |entry: &[u8; ShardEntry::LEN]| entry.first_chunk::<32>().copied();
-        let others = entries
-            .iter()
-            .filter(|entry| id(entry) != Some(recipient.id.0));
-        let mut all: Vec<_> = others.copied().collect();
-        all.push(self.entry(rng, epoch, recipient)?.encode());
-        all.sort_by_key(id);
-        let bytes = all.concat();
-        if bytes.len() > MAX_SHARD_LEN {
-            return Ok(Admission::ShardFull);
+        Ok(left_out)
+    }
+
+    /// Wraps an epoch key for these recipients, on all cores.
+    fn entries(
+        &self,
+        epoch: &OpenEpoch,
+        recipients: &[Recipient],
+    ) -> Result<Vec<[u8; ShardEntry::LEN]>, EpochError> {
+        let wrap = |recipients: &[Recipient]| {
+            let mut rng = random();
+            let entries = recipients.iter().map(|recipient| {
+                let entry = self.entry(&mut rng, epoch, recipient)?;
+                Ok(entry.encode())
+            });
+            entries.collect::<Result<Vec<_>, EpochError>>()
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = recipients.len().div_ceil(cores).max(WORTH_A_THREAD);
+        if recipients.len() <= share {
+            return wrap(recipients);
         }
-        store.replace(&path, &bytes)?;
-        Ok(Admission::Admitted)
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = recipients
+                .chunks(share)
+                .map(|part| scope.spawn(move || wrap(part)))
+                .collect();
+            let mut all = Vec::with_capacity(recipients.len());
+            for worker in workers {
+                let part = worker
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                all.extend(part);
+            }
+            Ok(all)
+        })
     }
 
     fn entry<R: CryptoRng>(
@@ -228,15 +279,6 @@ pub struct Recipient {
     pub id: DeviceId,
     /// Its HPKE public key.
     pub key: PublicKeyBytes,
-}
-
-/// Whether a device found room in a running epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// It can open the current bodies at once.
-    Admitted,
-    /// Its shard is full: it is served from the next release on.
-    ShardFull,
 }
 
 /// Path of the shard that holds a device's entry.

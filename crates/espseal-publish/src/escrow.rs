@@ -68,20 +68,16 @@ impl EscrowedKey {
         FlashCipher::new(&self.key, self.config)
     }
 
-    /// Encrypts the key for its recipients.
-    ///
-    /// # Errors
-    /// [`EscrowError::Nobody`] when nothing says whose key it is, [`EscrowError::Sealing`].
-    pub fn seal(&self, recipients: &Recipients) -> Result<Vec<u8>, EscrowError> {
-        let text = record::encode(self).ok_or(EscrowError::Nobody)?;
-        let encryptor = age::Encryptor::with_recipients(recipients.iter())
-            .map_err(|cause| EscrowError::Sealing(cause.to_string().into()))?;
-        let failed = |cause: std::io::Error| EscrowError::Sealing(cause.to_string().into());
-        let mut file = Vec::new();
-        let mut writer = encryptor.wrap_output(&mut file).map_err(failed)?;
-        writer.write_all(text.as_bytes()).map_err(failed)?;
-        writer.finish().map_err(failed)?;
-        Ok(file)
+    /// The key as it is before it is kept.
+    #[must_use]
+    pub const fn as_plain(&self) -> PlainKey<'_> {
+        PlainKey {
+            mac: self.mac,
+            device: self.device,
+            chip: self.chip,
+            config: self.config,
+            key: &self.key,
+        }
     }
 
     /// Decrypts a key. `path` is named in errors.
@@ -110,9 +106,43 @@ impl EscrowedKey {
             field,
         })
     }
+}
+
+/// A key that somebody else holds, on its way into escrow. Prints without it.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainKey<'a> {
+    /// The chip's MAC address, if it is known.
+    pub mac: Option<Mac>,
+    /// The device's pseudonym, if it has a key of its own.
+    pub device: Option<DeviceId>,
+    /// The chip.
+    pub chip: ChipId,
+    /// eFuse `FLASH_CRYPT_CONFIG`; matters on the ESP32 only.
+    pub config: FlashCryptConfig,
+    /// The key, with its scheme.
+    pub key: &'a FlashKey,
+}
+
+impl PlainKey<'_> {
+    /// Encrypts the key for its recipients.
+    ///
+    /// # Errors
+    /// [`EscrowError::Nobody`] when nothing says whose key it is, [`EscrowError::Sealing`].
+    pub fn seal(&self, recipients: &Recipients) -> Result<Vec<u8>, EscrowError> {
+        let text = record::encode(self).ok_or(EscrowError::Nobody)?;
+        let encryptor = age::Encryptor::with_recipients(recipients.iter())
+            .map_err(|cause| EscrowError::Sealing(cause.to_string().into()))?;
+        let failed = |cause: std::io::Error| EscrowError::Sealing(cause.to_string().into());
+        let mut file = Vec::new();
+        let mut writer = encryptor.wrap_output(&mut file).map_err(failed)?;
+        writer.write_all(text.as_bytes()).map_err(failed)?;
+        writer.finish().map_err(failed)?;
+        Ok(file)
+    }
 
     /// The name of its file.
-    fn file_name(&self) -> String {
+    #[must_use]
+    pub fn file_name(&self) -> String {
         file_name(self.mac, self.device)
     }
 }
@@ -179,6 +209,23 @@ impl Escrow {
         self.entries.is_empty()
     }
 
+    /// Its files.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        let entries = self.entries.iter();
+        entries.map(|entry| self.folder.join(entry.file_name()))
+    }
+
+    /// Whether all of its keys are in another folder, perhaps with an address that was learnt since.
+    #[must_use]
+    pub fn is_in(&self, other: &Self) -> bool {
+        self.entries.iter().all(|entry| {
+            entry.device.is_some_and(|device| other.holds(device))
+                || entry
+                    .mac
+                    .is_some_and(|mac| other.by_mac.contains_key(&mac.0))
+        })
+    }
+
     /// Whether it holds a key of this device.
     #[must_use]
     pub fn holds(&self, device: DeviceId) -> bool {
@@ -200,6 +247,7 @@ impl Escrow {
             device: key.device,
         };
         self.check_free(entry)?;
+        let key = key.as_plain();
         let path = self.folder.join(key.file_name());
         files::create(&path, &key.seal(recipients)?, Secrecy::Private)?;
         self.insert(entry);

@@ -177,6 +177,43 @@ pub fn create(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), FileErr
     }
 }
 
+/// Writes many files of one folder under names that must be free, on all cores. The folder is flushed once.
+///
+/// # Errors
+/// As [`create`]; files written by then stay.
+pub fn create_all<T: Sync>(
+    folder: &Path,
+    items: &[T],
+    file: impl Fn(&T) -> (PathBuf, Vec<u8>) + Sync,
+    secrecy: Secrecy,
+) -> Result<(), FileError> {
+    let write = |item: &T| {
+        let (path, bytes) = file(item);
+        let temporary = write_temporary(&path, &bytes, secrecy)?;
+        match temporary.persist_noclobber(&path) {
+            Ok(_) => Ok(()),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(FileError::Exists { path })
+            }
+            Err(error) => Err(write_failed(&path, error.error)),
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = items.len().div_ceil(cores).max(1);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = items
+            .chunks(share)
+            .map(|items| scope.spawn(|| items.iter().try_for_each(write)))
+            .collect();
+        workers.into_iter().try_for_each(|worker| {
+            worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    })?;
+    sync_folder(&folder.join("."))
+}
+
 /// Writes a file, taking the place of the one that had the name. What is there and is no file, such
 /// as `/dev/null` or a pipe, is written into.
 ///

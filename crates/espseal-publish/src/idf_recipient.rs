@@ -4,6 +4,8 @@
 //! only bytes 4..388, the content key wrapped with RSA-3072 and PKCS#1 v1.5 (RFC 8017 section
 //! 7.2), depend on the device; so the server stores one header a device and one body for all.
 
+pub mod ecies;
+
 use aws_lc_rs::rsa::{Pkcs1PublicEncryptingKey, PublicEncryptingKey};
 use espseal_crypto::content::{self, ContentKey};
 use espseal_format::enc_img::{EncImgHeader, LEN};

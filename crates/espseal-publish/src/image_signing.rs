@@ -137,7 +137,9 @@ fn parse(path: &Path, image: &[u8]) -> Result<(ImageLayout, &'static Chip), Sign
         cause,
     })?;
     let id = layout.header.chip();
-    let chip = chip::chip(id).ok_or_else(|| SignError::UnknownChip {
+    let lowest = layout.header.min_chip_rev_full.get();
+    let highest = layout.header.max_chip_rev_full.get();
+    let chip = chip::chip_for(id, lowest, highest).ok_or_else(|| SignError::UnknownChip {
         path: path.into(),
         found: id,
     })?;

@@ -22,6 +22,7 @@ pub mod efuse_plan;
 pub mod enrolment;
 pub mod epochs;
 pub mod escrow;
+pub mod factory;
 pub mod files;
 pub mod flash_encryption;
 pub mod idf_recipient;

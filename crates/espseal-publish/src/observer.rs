@@ -14,6 +14,8 @@ pub enum Stage {
     Rehearsing,
     /// Wrapping keys for the devices.
     Wrapping,
+    /// Sealing a file for each device that needs one of its own.
+    SealingFiles,
     /// Writing the repository.
     Storing,
     /// Signing the metadata.
@@ -22,6 +24,10 @@ pub enum Stage {
     Encrypting,
     /// Decrypting data from flash.
     Decrypting,
+    /// Making devices.
+    Making,
+    /// Enrolling devices.
+    Enrolling,
 }
 
 impl Stage {
@@ -34,10 +40,13 @@ impl Stage {
             Self::Sealing => "sealing, and opening it again",
             Self::Rehearsing => "rehearsing on a virtual device",
             Self::Wrapping => "wrapping keys for the devices",
+            Self::SealingFiles => "files sealed for ESP-IDF devices",
             Self::Storing => "writing the repository",
             Self::Signing => "signing",
             Self::Encrypting => "MiB encrypted",
             Self::Decrypting => "MiB decrypted",
+            Self::Making => "devices made",
+            Self::Enrolling => "devices enrolled",
         }
     }
 }

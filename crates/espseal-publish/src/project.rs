@@ -191,7 +191,8 @@ impl Project {
 }
 
 /// Joins names for a message.
-pub(crate) fn names<T: ToString>(items: impl Iterator<Item = T>) -> String {
+#[must_use]
+pub fn names<T: ToString>(items: impl Iterator<Item = T>) -> String {
     let all: Vec<_> = items.map(|item| item.to_string()).collect();
     all.join(", ")
 }

@@ -58,6 +58,8 @@ pub struct Exhibit<'a> {
     pub agents: usize,
     /// A direct image of it, if there are to be any.
     pub direct: Option<&'a DirectExhibit>,
+    /// ESP-IDF devices that shall receive a file of their own.
+    pub esp_idf_files: usize,
     /// The time, in seconds since 1970.
     pub time: u64,
 }

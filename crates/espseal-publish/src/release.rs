@@ -1,5 +1,6 @@
 //! The publish pipeline: check, seal, rehearse, wrap, store, sign, show.
 
+mod whole_files;
 mod wrapping;
 
 pub(crate) use wrapping::agent;
@@ -86,6 +87,8 @@ pub struct Published {
     pub esp_idf_devices: usize,
     /// Devices that it was made for directly; `None` when nobody asked.
     pub direct_devices: Option<usize>,
+    /// Those of them that got a file of their own.
+    pub esp_idf_files: usize,
     /// What the rehearsal showed.
     pub rehearsed: Rehearsed,
     /// What was signed.
@@ -151,6 +154,7 @@ impl Authority {
             position,
             agents: self.agents(&channel).len(),
             direct: direct.as_ref(),
+            esp_idf_files: self.esp_idf_ecies(&channel, image.chip()).count(),
             time,
         })?;
         stop_if_asked(observer)?;
@@ -162,7 +166,9 @@ impl Authority {
             tag: sealed.tag.0,
             length: manifest.component.body_length,
         };
-        let esp_idf_devices = self.wrap_for_esp_idf(&channel, &manifest, &opening, observer)?;
+        let esp_idf_headers = self.wrap_for_esp_idf(&channel, &manifest, &opening, observer)?;
+        let esp_idf_files = self.seal_for_esp_idf(&channel, &manifest, image.bytes(), observer)?;
+        self.remove_old_files(&channel, &manifest, visible.as_ref())?;
         observer.begin(Stage::Storing, 0);
         if request.repository == RepositoryState::New {
             self.store_records()?;
@@ -209,8 +215,9 @@ impl Authority {
             body_length: manifest.component.body_length,
             epoch: epoch.epoch,
             agents: self.agents(&channel).len(),
-            esp_idf_devices,
             direct_devices,
+            esp_idf_devices: esp_idf_headers.saturating_add(esp_idf_files),
+            esp_idf_files,
             rehearsed,
             signed,
             channel,

@@ -29,6 +29,12 @@ pub trait Store {
     /// [`StoreError::File`] when the store cannot be read.
     fn get(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// Names of the files right below a folder, in no order; a missing folder has none.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] when the store cannot be read.
+    fn list(&self, path: &str) -> Result<Vec<String>, StoreError>;
+
     /// Removes a file; a missing one is as good as removed.
     ///
     /// # Errors

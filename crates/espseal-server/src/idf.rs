@@ -1,8 +1,11 @@
-//! The path of unmodified ESP-IDF devices (`esp_https_ota` with `esp_encrypted_img`, RSA scheme).
+//! The path of unmodified ESP-IDF devices (`esp_https_ota` with `esp_encrypted_img`).
 //!
-//! `idf/<device>/latest` redirects to `idf/<device>/<body>.bin`, which is that device's 512-byte
-//! header followed by the one body that all devices share. No such file exists; it is put together
-//! while it is sent, and offsets count both parts.
+//! RSA scheme: `idf/<device>/latest` redirects to `idf/<device>/<body>.bin`, which is that device's
+//! 512-byte header followed by the one body that all devices share. No such file exists; it is put
+//! together while it is sent, and offsets count both parts.
+//!
+//! ECIES scheme: it redirects to `idf/<device>/<file>.bin`, a file of the repository with the
+//! device's header and a body of its own.
 //!
 //! `esp_https_ota` appends whatever a range request brings, so a range is answered 206 or 416 and
 //! never with the whole file.
@@ -17,6 +20,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use espseal_format::repository::Resource;
 use espseal_format::units::{DeviceId, Digest};
+use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderValue, LOCATION};
 use hyper::{Response, StatusCode};
 use tracing::warn;
@@ -31,7 +35,7 @@ use crate::site::Site;
 pub(crate) enum IdfPath {
     /// `idf/<device>/latest`
     Latest(DeviceId),
-    /// `idf/<device>/<body>.bin`
+    /// `idf/<device>/<body>.bin` or `idf/<device>/<file>.bin`
     Image(DeviceId, Digest),
 }
 
@@ -60,15 +64,15 @@ const LEAST: u64 = 1024;
 pub(crate) fn answer(site: &Site, path: &IdfPath, request: &Request) -> Response<Body> {
     let answered = match path {
         IdfPath::Latest(device) => latest(site, device, request),
-        IdfPath::Image(device, body) => image(site, device, body, request),
+        IdfPath::Image(device, name) => image(site, device, name, request),
     };
     answered.unwrap_or_else(|error| unreadable(request.uri().path(), &error))
 }
 
 /// Redirects to what is on offer for the device.
 fn latest(site: &Site, device: &DeviceId, request: &Request) -> io::Result<Response<Body>> {
-    let body = match offer::body_for(site, device)? {
-        Ok(body) => body,
+    let image = match offer::image_for(site, device)? {
+        Ok(image) => image,
         Err(reason) => {
             warn_unless_usual(device, reason);
             return Ok(sentence(
@@ -87,44 +91,84 @@ fn latest(site: &Site, device: &DeviceId, request: &Request) -> io::Result<Respo
     insert(
         headers,
         LOCATION,
-        format!("https://{}/idf/{device}/{body}.bin", host.as_str()),
+        format!("https://{}/idf/{device}/{image}.bin", host.as_str()),
     );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
     Ok(response)
 }
 
-/// Sends `header || body`.
+/// Sends the image of that name, whichever scheme it is of.
 fn image(
     site: &Site,
     device: &DeviceId,
-    body: &Digest,
+    name: &Digest,
     request: &Request,
 ) -> io::Result<Response<Body>> {
+    let found = match with_header(site, device, name)? {
+        Some(image) => Some(image),
+        None => whole_file(site, device, name)?,
+    };
+    let Some(image) = found else {
+        return Ok(not_found());
+    };
+    let (method, headers) = (request.method(), request.headers());
+    Ok(image.answer(method, headers, UnusableRange::Refused, &site.buffers))
+}
+
+/// `header || body`.
+fn with_header(
+    site: &Site,
+    device: &DeviceId,
+    body: &Digest,
+) -> io::Result<Option<Representation>> {
     let header = Resource::IdfHeader { device, body };
     let Some(header) = site.repository.read(&header, HEADER)? else {
-        return Ok(not_found());
+        return Ok(None);
     };
     let Some((file, len)) = site.repository.file(&Resource::Body(body))? else {
-        return Ok(not_found());
+        return Ok(None);
     };
-    let total = len.saturating_add(header.len() as u64);
-    if header.len() != HEADER || total < LEAST {
-        let text =
-            format!("idf/{device}/{body}: {HEADER} bytes of header and {LEAST} in all are needed");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    if header.len() != HEADER {
+        return Err(too_short(device, body));
     }
-    // The header alone differs between two files of the same body.
-    let tag = Digest::of(&[header.as_slice(), &body.0].concat()).to_string();
-    let image = Representation {
-        tag,
+    check_length(len.saturating_add(HEADER as u64), device, body)?;
+    Ok(Some(Representation {
+        // The header alone differs between two files of the same body.
+        tag: Digest::of(&[header.as_slice(), &body.0].concat()).to_string(),
         content_type: "application/octet-stream",
         caching: Caching::Immutable,
         prefix: header.into(),
         file: Some((file, len)),
+    }))
+}
+
+/// A file that was sealed for the device alone.
+fn whole_file(site: &Site, device: &DeviceId, file: &Digest) -> io::Result<Option<Representation>> {
+    let Some((bytes, len)) = site.repository.file(&Resource::IdfFile { device, file })? else {
+        return Ok(None);
     };
-    let (method, headers) = (request.method(), request.headers());
-    Ok(image.answer(method, headers, UnusableRange::Refused, &site.buffers))
+    check_length(len, device, file)?;
+    Ok(Some(Representation {
+        tag: file.to_string(),
+        content_type: "application/octet-stream",
+        caching: Caching::Immutable,
+        prefix: Bytes::new(),
+        file: Some((bytes, len)),
+    }))
+}
+
+fn check_length(total: u64, device: &DeviceId, name: &Digest) -> io::Result<()> {
+    match total < LEAST {
+        true => Err(too_short(device, name)),
+        false => Ok(()),
+    }
+}
+
+fn too_short(device: &DeviceId, name: &Digest) -> io::Error {
+    let text =
+        format!("idf/{device}/{name}: {HEADER} bytes of header and {LEAST} in all are needed");
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 /// The host of the redirect: configured, or the one that the client asked.

@@ -16,7 +16,7 @@ use espseal_format::cohort::{self, Membership, Ppm};
 use espseal_format::metadata::now::Hold;
 use espseal_format::metadata::releases::OfferState;
 use espseal_format::repository::Resource;
-use espseal_format::units::{ChannelName, DeviceId};
+use espseal_format::units::{ChannelName, DeviceId, Digest};
 use espseal_server::clock::Clock;
 use support::{CHIP, DEVICE, Folder, Release, noise, seconds};
 
@@ -357,4 +357,126 @@ fn documents_other_than_named_offer_nothing() {
             &out[..len],
         );
     });
+}
+
+/// Puts a file of the device's own in the place of its header; returns its digest.
+fn own_file(folder: &Folder, release: &Release, bytes: &[u8]) -> Digest {
+    let (device, body, file) = (&DEVICE, &release.digest(), &Digest::of(bytes));
+    fs::remove_file(folder.file(&Resource::IdfHeader { device, body })).unwrap();
+    folder.write(&Resource::IdfLink { device, body }, &file.0);
+    folder.write(&Resource::IdfFile { device, file }, bytes);
+    *file
+}
+
+#[test]
+fn own_file_of_a_device_is_found_through_its_link_and_served_whole() {
+    let folder = Folder::new();
+    let mut release = Release::new();
+    release.publish(&folder);
+    let whole = noise(70_001);
+    let digest = own_file(&folder, &release, &whole);
+    let site = folder.serve();
+    let path = format!("/idf/{DEVICE}/{digest}.bin");
+    for method in ["GET", "HEAD"] {
+        let response = site.send(method, &latest(), &["Host: ota.example.com"]);
+        let expected = format!("https://ota.example.com{path}");
+        assert_eq!(response.status, 302);
+        assert_eq!(response.header("location"), Some(expected.as_str()));
+        assert!("Location: \r\n".len() + expected.len() < 512);
+    }
+    let response = site.get(&path, &["Accept-Encoding: gzip"]);
+    assert_eq!((response.status, response.length()), (200, whole.len()));
+    assert!(response.body == whole);
+    assert_eq!(
+        response.header("cache-control"),
+        Some("public, max-age=31536000, immutable")
+    );
+    assert_eq!(
+        response.header("etag"),
+        Some(format!("\"{digest}\"").as_str())
+    );
+    let head = site.send("HEAD", &path, &[]);
+    assert_eq!((head.status, head.length()), (200, whole.len()));
+    let total = whole.len();
+    for (range, part) in [
+        ("0-".to_owned(), 0..total),
+        ("0-1023".to_owned(), 0..1024),
+        ("511-512".to_owned(), 511..513),
+        ("4096-8191".to_owned(), 4096..8192),
+        (format!("65536-{}", total + 9999), 65_536..total),
+        (format!("{}-", total - 1), total - 1..total),
+    ] {
+        let response = site.get(&path, &[&format!("Range: bytes={range}")]);
+        assert_eq!(response.status, 206, "{range}");
+        let expected = format!("bytes {}-{}/{total}", part.start, part.end - 1);
+        assert_eq!(response.header("content-range"), Some(expected.as_str()));
+        assert!(response.body == whole[part], "{range}");
+    }
+    for range in ["bytes=0-1,4-5", "bytes=5-2", &format!("bytes={total}-")] {
+        let response = site.get(&path, &[&format!("Range: {range}")]);
+        assert_eq!(response.status, 416, "{range}");
+    }
+    assert_eq!(site.send("POST", &path, &[]).status, 405);
+    let other = DeviceId([0xD2; 32]);
+    let elsewhere = site.get(&format!("/idf/{other}/{digest}.bin"), &[]);
+    assert_eq!(elsewhere.status, 404, "another device has no such file");
+}
+
+#[test]
+fn own_file_follows_holds_states_cohorts_and_damage_as_headers_do() {
+    let status = |change: &dyn Fn(&mut Release), damage: &dyn Fn(&Folder, &Release, Digest)| {
+        let folder = Folder::new();
+        let mut release = Release::new();
+        change(&mut release);
+        release.publish(&folder);
+        let digest = own_file(&folder, &release, &noise(5000));
+        damage(&folder, &release, digest);
+        folder.serve().get(&latest(), &["Host: a.example"]).status
+    };
+    let nothing = |_: &Folder, _: &Release, _: Digest| {};
+    assert_eq!(status(&|_| {}, &nothing), 302);
+    let held = |all: &mut Release| all.releases.offers[0].state = OfferState::Held;
+    assert_eq!(status(&held, &nothing), 404);
+    let nobody = |all: &mut Release| all.releases.offers[0].ppm = Ppm::new(0).unwrap();
+    assert_eq!(status(&nobody, &nothing), 404);
+    let over = |all: &mut Release| all.manifest.expires = 1;
+    assert_eq!(status(&over, &nothing), 404);
+    let device = &DEVICE;
+    assert_eq!(
+        status(&|_| {}, &|folder, _, file| {
+            let file = &file;
+            fs::remove_file(folder.file(&Resource::IdfFile { device, file })).unwrap();
+        }),
+        404,
+        "the link names nothing"
+    );
+    for length in [0, 31] {
+        assert_eq!(
+            status(&|_| {}, &|folder, release, file| {
+                let body = &release.digest();
+                folder.write(&Resource::IdfLink { device, body }, &file.0[..length]);
+            }),
+            404,
+            "a link of {length} bytes"
+        );
+    }
+    assert_eq!(
+        status(&|_| {}, &|folder, _, _| {
+            fs::remove_file(folder.file(&Resource::IdfSubscription(device))).unwrap();
+        }),
+        404,
+        "revoked"
+    );
+}
+
+#[test]
+fn own_file_too_short_for_esp_https_ota_is_not_served() {
+    for (length, status) in [(1024, 200), (1023, 500), (0, 500)] {
+        let folder = Folder::new();
+        let mut release = Release::new();
+        release.publish(&folder);
+        let digest = own_file(&folder, &release, &noise(length));
+        let path = format!("/idf/{DEVICE}/{digest}.bin");
+        assert_eq!(folder.serve().get(&path, &[]).status, status, "{length}");
+    }
 }

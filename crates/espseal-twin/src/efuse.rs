@@ -13,6 +13,7 @@ mod coding;
 pub mod emulator;
 mod error;
 pub mod espefuse_rules;
+mod hmac;
 mod key;
 mod meaning;
 mod read_back;
@@ -22,11 +23,12 @@ pub mod virt;
 
 use core::fmt;
 
-use espseal_format::chip::{Chip, ChipId, chip};
+use espseal_format::chip::{Chip, ChipId, chip_of_revision};
 use espseal_format::efuse::{Block, Coding, EfuseMap, Field, KeyBlock};
 
 pub use coding::CodingScheme;
 pub use error::EfuseError;
+pub use hmac::HmacPeripheral;
 pub use key::{KeyProtection, KeyToBurn, KeyUse};
 pub use meaning::{DownloadMode, FlashEncryption, Jtag};
 pub use read_back::Wiring;
@@ -65,19 +67,25 @@ struct Controller {
 }
 
 impl Efuses {
-    /// Makes the eFuses of a chip with nothing burnt, not even what Espressif burns.
+    /// Makes the eFuses of a chip with nothing burnt, not even what Espressif burns: they read as
+    /// those of revision 0.0, and so they are.
     ///
     /// # Errors
     /// [`EfuseError::UnknownChip`] when espseal has no table for the chip.
     pub fn blank(id: ChipId) -> Result<Self, EfuseError> {
-        let model = chip(id).ok_or(EfuseError::UnknownChip(id))?;
-        Ok(Self {
+        let model = chip_of_revision(id, 0).ok_or(EfuseError::UnknownChip(id))?;
+        Ok(Self::of_model(model))
+    }
+
+    /// Makes the eFuses of some silicon with nothing burnt.
+    fn of_model(model: &'static Chip) -> Self {
+        Self {
             model,
             blocks: vec![[0; BLOCK_SIZE]; model.efuse.blocks.len()],
             silicon: Silicon::Current,
             controller: Controller::default(),
             power: Power::default(),
-        })
+        }
     }
 
     /// Uses this power supply from now on.

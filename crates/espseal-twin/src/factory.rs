@@ -12,6 +12,7 @@ mod error;
 mod locking;
 
 use core::fmt;
+use core::ops::Range;
 
 use espseal_crypto::flash_encryption::{FlashCipher, FlashCryptConfig, FlashKey};
 use espseal_crypto::secure_boot::v1::BootloaderKey;
@@ -107,7 +108,7 @@ impl FactoryPlan<'_> {
         let flash = self.write_flash()?;
         match self.security {
             Security::Locked(locking) => {
-                locking.carry_out(&locking.steps(self.model()?), &mut efuses)?;
+                locking.carry_out(&locking.steps(efuses.model()), &mut efuses)?;
             }
             _ => self.burn(&mut efuses)?,
         }
@@ -116,39 +117,57 @@ impl FactoryPlan<'_> {
 
     /// Writes the flash, encrypted where the security asks for it.
     fn write_flash(&self) -> Result<Vec<u8>, FactoryError> {
-        let mut flash = vec![0xFF; self.flash_size];
-        let cipher = self.security.cipher();
-        let encrypted = cipher.as_ref();
-        let model = self.model()?;
-        place(
-            &mut flash,
-            model.bootloader_offset,
-            self.bootloader,
+        let Plaintext {
+            mut flash,
             encrypted,
-        )?;
+        } = self.write_plaintext()?;
+        let Some(cipher) = self.security.cipher() else {
+            return Ok(flash);
+        };
+        for stretch in encrypted {
+            let offset = FlashOffset::new(u32::try_from(stretch.start).unwrap_or(u32::MAX));
+            let part = flash.get_mut(stretch).unwrap_or_default();
+            cipher
+                .encrypt(offset, part)
+                .map_err(|_| FactoryError::Misaligned { offset })?;
+        }
+        Ok(flash)
+    }
+
+    /// Checks the plan, and returns what the flash holds before anything is encrypted: what all devices of a
+    /// product share.
+    ///
+    /// # Errors
+    /// [`FactoryError`].
+    pub fn plaintext(&self) -> Result<Plaintext, FactoryError> {
+        self.check()?;
+        self.write_plaintext()
+    }
+
+    fn write_plaintext(&self) -> Result<Plaintext, FactoryError> {
+        let mut plain = Plaintext {
+            flash: vec![0xFF; self.flash_size],
+            encrypted: Vec::new(),
+        };
+        let model = self.model()?;
+        plain.place(model.bootloader_offset, self.bootloader, true)?;
         let mut table = [0xFF; TABLE_LEN];
         self.table
             .encode(&mut table)
             .map_err(|_| FactoryError::TableFull)?;
-        place(&mut flash, self.table_offset, &table, encrypted)?;
+        plain.place(self.table_offset, &table, true)?;
         if let Some(otadata) = self.table.otadata() {
             // Encrypted blank, not erased: erased flash would read as noise.
-            place(
-                &mut flash,
-                otadata.offset,
-                &[0xFF; 2 * SECTOR_SIZE],
-                encrypted,
-            )?;
+            plain.place(otadata.offset, &[0xFF; 2 * SECTOR_SIZE], true)?;
         }
         if let Some(digest) = self.bootloader_digest()? {
-            place(&mut flash, FlashOffset::new(0), &digest, encrypted)?;
+            plain.place(FlashOffset::new(0), &digest, true)?;
         }
         for (label, bytes) in self.contents {
             let entry = self.entry(label)?;
-            let cipher = encrypted.filter(|_| entry.is_encrypted());
-            place(&mut flash, entry.offset, bytes, cipher)?;
+            plain.place(entry.offset, bytes, entry.is_encrypted())?;
         }
-        Ok(flash)
+        Ok(plain)
     }
 
     /// What secure boot v1 keeps at the start of flash.
@@ -192,29 +211,67 @@ impl fmt::Debug for FactoryDevice {
     }
 }
 
-/// Writes bytes, padded with 0xFF to a whole sector and encrypted with `cipher`, if there is one.
-fn place(
-    flash: &mut [u8],
-    offset: FlashOffset,
-    bytes: &[u8],
-    cipher: Option<&FlashCipher>,
-) -> Result<(), FactoryError> {
-    let mut padded = bytes.to_vec();
-    padded.resize(bytes.len().next_multiple_of(SECTOR_SIZE), 0xFF);
-    if let Some(cipher) = cipher {
-        cipher
-            .encrypt(offset, &mut padded)
-            .map_err(|_| FactoryError::Misaligned { offset })?;
+/// What a flash chip holds before encryption, and which stretches of it are to be encrypted: whole sectors,
+/// in ascending order, none next to another.
+#[derive(Clone)]
+pub struct Plaintext {
+    /// Contents of the whole flash chip.
+    pub flash: Vec<u8>,
+    /// Where it is to be encrypted.
+    pub encrypted: Vec<Range<usize>>,
+}
+
+impl fmt::Debug for Plaintext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plaintext")
+            .field("encrypted", &self.encrypted)
+            .finish_non_exhaustive()
     }
-    let size = flash.len();
-    let target = usize::try_from(offset.get())
-        .ok()
-        .and_then(|start| flash.get_mut(start..start.checked_add(padded.len())?));
-    let target = target.ok_or(FactoryError::BeyondFlash {
-        name: "contents".into(),
-        end: u64::from(offset.get()) + padded.len() as u64,
-        size,
-    })?;
-    target.copy_from_slice(&padded);
-    Ok(())
+}
+
+impl Plaintext {
+    /// Writes bytes, padded with 0xFF to a whole sector.
+    fn place(
+        &mut self,
+        offset: FlashOffset,
+        bytes: &[u8],
+        encrypted: bool,
+    ) -> Result<(), FactoryError> {
+        let length = bytes.len().next_multiple_of(SECTOR_SIZE);
+        let size = self.flash.len();
+        let beyond = FactoryError::BeyondFlash {
+            name: "contents".into(),
+            end: u64::from(offset.get()) + length as u64,
+            size,
+        };
+        let range = usize::try_from(offset.get())
+            .ok()
+            .and_then(|start| Some(start..start.checked_add(length)?));
+        let Some((range, target)) =
+            range.and_then(|range| Some((range.clone(), self.flash.get_mut(range)?)))
+        else {
+            return Err(beyond);
+        };
+        let (start, rest) = target.split_at_mut(bytes.len());
+        start.copy_from_slice(bytes);
+        rest.fill(0xFF);
+        if encrypted && !range.is_empty() {
+            self.mark(range);
+        }
+        Ok(())
+    }
+
+    /// Adds a stretch, joined with those that it touches.
+    fn mark(&mut self, new: Range<usize>) {
+        let (touching, mut apart): (Vec<_>, Vec<_>) = self
+            .encrypted
+            .drain(..)
+            .partition(|old| old.start <= new.end && new.start <= old.end);
+        let joined = touching.into_iter().fold(new, |new, old| {
+            new.start.min(old.start)..new.end.max(old.end)
+        });
+        apart.push(joined);
+        apart.sort_by_key(|range| range.start);
+        self.encrypted = apart;
+    }
 }

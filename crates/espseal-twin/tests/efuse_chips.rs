@@ -19,7 +19,9 @@ fn counting<const N: usize>() -> [u8; N] {
 #[test]
 fn every_chip_ships_with_its_mac_and_revision_in_both_files() {
     for chip in CHIPS {
-        let efuses = Efuses::as_shipped(chip.id, None, MAC).unwrap();
+        let revision = Some(chip.usual_revision);
+        let efuses = Efuses::as_shipped(chip.id, revision, MAC).unwrap();
+        assert!(core::ptr::eq(efuses.model(), *chip));
         assert_eq!(
             (efuses.mac(), efuses.revision()),
             (MAC, chip.usual_revision)
@@ -29,6 +31,7 @@ fn every_chip_ships_with_its_mac_and_revision_in_both_files() {
             emulator::parse(chip.id, &emulator::encode(&efuses)).unwrap(),
         ] {
             assert_eq!((read.mac(), read.revision()), (MAC, chip.usual_revision));
+            assert!(core::ptr::eq(read.model(), *chip));
         }
     }
 }
@@ -37,7 +40,7 @@ fn every_chip_ships_with_its_mac_and_revision_in_both_files() {
 fn every_flash_key_of_every_chip_comes_back_to_the_hardware_and_not_to_software() {
     for chip in CHIPS {
         for kind in chip.flash_encryption {
-            let mut efuses = Efuses::as_shipped(chip.id, None, MAC).unwrap();
+            let mut efuses = Efuses::as_shipped(chip.id, Some(chip.usual_revision), MAC).unwrap();
             if kind.scheme == SchemeId::Esp32Aes && kind.length == 24 {
                 efuses.burn("CODING_SCHEME", 1).unwrap();
             }
@@ -74,7 +77,12 @@ fn esp32_revisions_are_what_bits_and_wires_say() {
                 .any(|scheme| scheme == SecureBootScheme::V1)
         );
     }
-    for (chip, revision) in [(ChipId::Esp32, 400), (ChipId::Esp32P4, 300)] {
+    // The P4's major number has three bits, its minor four.
+    for (chip, revision) in [
+        (ChipId::Esp32, 400),
+        (ChipId::Esp32P4, 800),
+        (ChipId::Esp32P4, 316),
+    ] {
         let refused = Efuses::as_shipped(chip, Some(revision), MAC).map(|_| ());
         assert_eq!(refused, Err(EfuseError::NoSuchRevision { chip, revision }));
     }
@@ -191,20 +199,25 @@ fn a_coded_esp32_block_takes_24_bytes_and_no_digest() {
 
 #[test]
 fn ecdsa_keys_of_384_bits_take_two_blocks_and_the_first_h2_draws_nonces_itself() {
-    let mut c5 = Efuses::blank(ChipId::Esp32C5).unwrap();
-    let keys = [KeyToBurn {
-        block: 9,
-        usage: KeyUse::EcdsaP384,
-        key: &counting::<48>(),
-    }];
-    c5.burn_keys(&keys, KeyProtection::Readable).unwrap();
-    assert_eq!(c5.key_purpose(9), Some(KeyPurpose::EcdsaKeyP384H));
-    assert_eq!(c5.key_purpose(4), Some(KeyPurpose::EcdsaKeyP384L));
-    assert_eq!(
-        (c5.read_block(9)[0], c5.read_block(4)[0]),
-        (16, 48),
-        "seen with espefuse"
-    );
+    for chip in [ChipId::Esp32C5, ChipId::Esp32P4] {
+        let mut efuses = Efuses::as_shipped(chip, None, MAC).unwrap();
+        let keys = [KeyToBurn {
+            block: 9,
+            usage: KeyUse::EcdsaP384,
+            key: &counting::<48>(),
+        }];
+        efuses.burn_keys(&keys, KeyProtection::Readable).unwrap();
+        assert_eq!(efuses.key_purpose(9), Some(KeyPurpose::EcdsaKeyP384H));
+        assert_eq!(efuses.key_purpose(4), Some(KeyPurpose::EcdsaKeyP384L));
+        assert_eq!(
+            (efuses.read_block(9)[0], efuses.read_block(4)[0]),
+            (16, 48),
+            "seen with espefuse"
+        );
+    }
+    let mut early = Efuses::as_shipped(ChipId::Esp32P4, Some(103), MAC).unwrap();
+    let refused = early.burn_key(9, KeyUse::EcdsaP384, &counting::<48>());
+    assert!(matches!(refused, Err(EfuseError::NoSuchPurpose { .. })));
     let usage = KeyUse::Purpose(KeyPurpose::EcdsaKey);
     for (revision, forced) in [(1, 1), (102, 0)] {
         let mut h2 = Efuses::as_shipped(ChipId::Esp32H2, Some(revision), MAC).unwrap();
@@ -216,7 +229,7 @@ fn ecdsa_keys_of_384_bits_take_two_blocks_and_the_first_h2_draws_nonces_itself()
 #[test]
 fn no_key_can_be_hidden_once_rd_dis_is_write_protected() {
     for chip in CHIPS {
-        let mut efuses = Efuses::blank(chip.id).unwrap();
+        let mut efuses = Efuses::as_shipped(chip.id, Some(chip.usual_revision), MAC).unwrap();
         efuses.write_protect("RD_DIS").unwrap();
         let block = efuses.free_block_for(KeyUse::FlashEncryption).unwrap();
         let key = &counting::<64>()[..chip.flash_encryption.first().unwrap().length];

@@ -5,8 +5,10 @@ mod demo;
 mod device;
 mod efuse;
 mod encrypt;
+mod escrow_options;
 pub(crate) mod espefuse;
 pub(crate) mod espsecure;
+mod factory;
 mod flash;
 mod flash_data;
 mod flash_options;
@@ -50,6 +52,7 @@ pub(crate) enum Command {
     Rehearse(Box<rehearse::Rehearse>),
     #[command(subcommand)]
     Efuse(efuse::Efuse),
+    Factory(Box<factory::Factory>),
     Serve(serve::Serve),
     Espefuse(espefuse::Espefuse),
     Espsecure(espsecure::Espsecure),
@@ -83,6 +86,7 @@ impl Command {
             Self::Decrypt(verb) => verb.run(context),
             Self::Rehearse(verb) => verb.run(context),
             Self::Efuse(verb) => verb.run(context),
+            Self::Factory(verb) => verb.run(context),
             Self::Serve(verb) => verb.run(context),
             Self::Espefuse(verb) => verb.run(),
             Self::Espsecure(verb) => verb.run(context),

@@ -9,6 +9,8 @@
 
 #[path = "hand_verbs/efuse.rs"]
 mod efuse;
+#[path = "hand_verbs/factory.rs"]
+mod factory;
 #[path = "hand_verbs/nvs.rs"]
 mod nvs;
 

@@ -46,6 +46,14 @@ fn mend_block(block: &mut [u8]) {
     block[CRC..CRC + 4].copy_from_slice(&crc.to_le_bytes());
 }
 
+/// Curve and point of a P-192 key. The zeros behind them change the key's digest, which eFuses know,
+/// and not the key.
+const P192_KEY: std::ops::Range<usize> = 36..85;
+
+fn is_p192(block: &SignatureBlock<'_>) -> bool {
+    matches!(block, SignatureBlock::EcdsaP192(_))
+}
+
 /// No block but the genuine ones verifies. The input is bytes to change in one of them.
 pub(crate) fn secure_boot_block(data: &[u8]) {
     let genuine = seeds::blocks();
@@ -70,7 +78,7 @@ pub(crate) fn secure_boot_block(data: &[u8]) {
         if Some(digest) == before.key_digest() {
             let r = verify_block(&before, &digests);
             assert_eq!(r, Ok(digest));
-        } else {
+        } else if !(is_p192(&before) && block[P192_KEY] == original[P192_KEY]) {
             panic!("a signature by a key that nobody has: {block:02x?}");
         }
     }

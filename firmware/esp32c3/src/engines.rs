@@ -99,6 +99,11 @@ impl<'d> Crypto for Engines<'d> {
         = RunningHash<'d, 'c>
     where
         Self: 'c;
+    type ImageHash<'c>
+        = RunningHash<'d, 'c>
+    where
+        Self: 'c;
+    type ImageDigest = Digest;
     type Keystream = Keystream;
 
     fn sha256(&mut self) -> RunningHash<'d, '_> {
@@ -106,6 +111,10 @@ impl<'d> Crypto for Engines<'d> {
             Used::Hardware => RunningHash::Hardware(self.sha.start()),
             Used::Software => RunningHash::Software(Sha256::new()),
         }
+    }
+
+    fn image_hash(&mut self) -> RunningHash<'d, '_> {
+        self.sha256()
     }
 
     fn keystream(&mut self, key: &ContentKey, iv: &Iv) -> Keystream {
@@ -151,6 +160,8 @@ impl<'d> Crypto for Engines<'d> {
 }
 
 impl Hasher for RunningHash<'_, '_> {
+    type Digest = Digest;
+
     fn update(&mut self, piece: &[u8]) {
         match self {
             Self::Software(hash) => hash.update(piece),

@@ -24,11 +24,17 @@ struct Engine {
 
 impl Crypto for Engine {
     type Sha256<'c> = Sha256;
+    type ImageHash<'c> = Sha256;
+    type ImageDigest = Digest;
     type Keystream = BodyKeystream;
 
     fn sha256(&mut self) -> Sha256 {
         self.hashes += 1;
         self.software.sha256()
+    }
+
+    fn image_hash(&mut self) -> Sha256 {
+        self.sha256()
     }
 
     fn keystream(&mut self, key: &ContentKey, iv: &Iv) -> BodyKeystream {

@@ -28,6 +28,11 @@ impl DevicePrivateKey {
         Self::new(hpke::derive_key_pair(ikm))
     }
 
+    /// Derives the private scalar alone, big-endian, for a maker who computes public keys faster.
+    pub(crate) fn scalar_from_ikm(ikm: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(hpke::derive_key_pair(ikm).get().to_be_bytes())
+    }
+
     /// Takes a private scalar, 32 bytes big-endian.
     ///
     /// # Errors

@@ -1,10 +1,12 @@
 //! ESP32-P4.
 //!
-//! Revisions before 3.0: from 3.0 on, eFuses lie elsewhere and P-384 is there; no table for it yet.
+//! This table is of revision 3.0 and later; [`before_revision_3`] has what was different before. Each
+//! purpose has a fifth bit far from the others (`KEY_PURPOSE_n_H`), and nothing write-protects
+//! `SECURE_BOOT_SHA384_EN`. XTS-AES keys lie in eFuse, unless the key manager is told to deploy them.
 //! ECDSA verification fails for some inputs on this silicon: ESP-IDF offers it as an insecure option only.
 //!
 //! Source: ESP-IDF `soc/esp32p4` (`soc.h`, `soc_caps.h`, `efuse_reg.h`, `Kconfig.mmu`), `efuse/esp32p4`
-//! (`esp_efuse_table.csv`, `esp_efuse_chip.h`), `esp_rom/esp32p4` (`Kconfig.soc_caps.in`, `ecdsa.h`),
+//! (`esp_efuse_table_v3.0.csv`, `esp_efuse_chip.h`), `esp_rom/esp32p4` (`Kconfig.soc_caps.in`, `ecdsa.h`),
 //! `bootloader_support/src/esp32p4`, `docs/en/security/security-features-enablement-workflows.rst`.
 
 use super::{
@@ -12,16 +14,21 @@ use super::{
     Release, SecureBoot, SecureBootScheme, SupportedCurve,
 };
 use crate::efuse::layout::{
-    SIX_KEY_BLOCKS, field, find, six_key_registers, six_keys, three_revokes, unguarded,
+    SIX_KEY_BLOCKS, field, find, six_key_registers, six_split_keys, three_revokes, unguarded,
 };
 use crate::efuse::{EfuseMap, Field, KeyPurpose};
 use crate::units::FlashOffset;
 
-pub(super) static CHIP: Chip = Chip {
+pub(super) mod before_revision_3;
+
+pub(super) static CHIP: Chip = CURRENT;
+
+/// The table, for that of earlier silicon to take over what is the same.
+const CURRENT: Chip = Chip {
     id: ChipId::Esp32P4,
     bootloader_offset: FlashOffset::new(0x2000),
-    usual_revision: 103,
-    revisions: 0..300,
+    usual_revision: 301,
+    revisions: 300..u16::MAX,
     mapping: &MAPPING,
     ram: &[
         0x3010_0000..0x3010_2000,
@@ -37,6 +44,7 @@ pub(super) static CHIP: Chip = Chip {
     curves: &[
         SupportedCurve::always(EcdsaCurve::P192),
         SupportedCurve::always(EcdsaCurve::P256),
+        SupportedCurve::always(EcdsaCurve::P384),
     ],
     digest_slots: 3,
     signature_blocks: 3,
@@ -56,6 +64,7 @@ pub(super) static CHIP: Chip = Chip {
                 ("DIS_USB_JTAG", 1),
                 ("DIS_PAD_JTAG", 1),
                 ("SPI_DOWNLOAD_MSPI_DIS", 1),
+                ("XTS_DPA_PSEUDO_LEVEL", 1),
             ],
             secure_boot: &[
                 ("DIS_DIRECT_BOOT", 1),
@@ -73,7 +82,10 @@ pub(super) static CHIP: Chip = Chip {
                 ("DIS_USB_JTAG", 1),
                 ("DIS_DIRECT_BOOT", 1),
             ],
-            flash_encryption_release: &[("DIS_DOWNLOAD_MANUAL_ENCRYPT", 1)],
+            flash_encryption_release: &[
+                ("DIS_DOWNLOAD_MANUAL_ENCRYPT", 1),
+                ("XTS_DPA_PSEUDO_LEVEL", 1),
+            ],
             release_write_protect: &[],
             secure_boot: &[
                 ("DIS_DIRECT_BOOT", 1),
@@ -101,7 +113,7 @@ static EFUSE: EfuseMap = EfuseMap {
     flash_crypt_cnt: find(FIELDS, "SPI_BOOT_CRYPT_CNT"),
     secure_version: find(FIELDS, "SECURE_VERSION"),
     mac: find(FIELDS, "MAC"),
-    keys: &six_keys(FIELDS, &[]),
+    keys: &six_split_keys(FIELDS),
     purposes: &[
         (0, KeyPurpose::User),
         (1, KeyPurpose::EcdsaKey),
@@ -116,6 +128,12 @@ static EFUSE: EfuseMap = EfuseMap {
         (10, KeyPurpose::SecureBootDigest1),
         (11, KeyPurpose::SecureBootDigest2),
         (12, KeyPurpose::KmInitKey),
+        (13, KeyPurpose::XtsAes256PsramKey1),
+        (14, KeyPurpose::XtsAes256PsramKey2),
+        (15, KeyPurpose::XtsAes128PsramKey),
+        (16, KeyPurpose::EcdsaKeyP192),
+        (17, KeyPurpose::EcdsaKeyP384L),
+        (18, KeyPurpose::EcdsaKeyP384H),
     ],
     secure_boot_enable: &[
         (SecureBootScheme::V2Rsa, find(FIELDS, "SECURE_BOOT_EN")),
@@ -123,7 +141,7 @@ static EFUSE: EfuseMap = EfuseMap {
     ],
     key_revoke: &three_revokes(FIELDS),
     aggressive_revoke: Some(find(FIELDS, "SECURE_BOOT_AGGRESSIVE_REVOKE")),
-    secure_boot_sha384: None,
+    secure_boot_sha384: Some(find(FIELDS, "SECURE_BOOT_SHA384_EN")),
     wafer_version_major: &[
         find(FIELDS, "WAFER_VERSION_MAJOR_LO"),
         find(FIELDS, "WAFER_VERSION_MAJOR_HI"),
@@ -135,10 +153,9 @@ static EFUSE: EfuseMap = EfuseMap {
 const FIELDS: &[Field] = &[
     unguarded("WR_DIS", 0, 0, 32),
     field("RD_DIS", 0, 32, 7, 0),
-    field("USB_DEVICE_EXCHG_PINS", 0, 39, 1, 30),
-    field("USB_OTG11_EXCHG_PINS", 0, 40, 1, 30),
+    unguarded("RECOVERY_BOOTLOADER_FLASH_SECTOR_0_1", 0, 39, 2),
     field("DIS_USB_JTAG", 0, 41, 1, 2),
-    unguarded("POWERGLITCH_EN", 0, 42, 1),
+    unguarded("RECOVERY_BOOTLOADER_FLASH_SECTOR_2_2", 0, 42, 1),
     field("DIS_FORCE_DOWNLOAD", 0, 44, 1, 2),
     field("SPI_DOWNLOAD_MSPI_DIS", 0, 45, 1, 2),
     field("DIS_TWAI", 0, 46, 1, 2),
@@ -146,14 +163,20 @@ const FIELDS: &[Field] = &[
     field("SOFT_DIS_JTAG", 0, 48, 3, 31),
     field("DIS_PAD_JTAG", 0, 51, 1, 2),
     field("DIS_DOWNLOAD_MANUAL_ENCRYPT", 0, 52, 1, 2),
-    field("USB_PHY_SEL", 0, 57, 1, 30),
-    field("KM_HUK_GEN_STATE", 0, 58, 9, 19),
-    field("KM_RND_SWITCH_CYCLE", 0, 67, 2, 1),
+    unguarded("RECOVERY_BOOTLOADER_FLASH_SECTOR_3_6", 0, 53, 4),
+    unguarded("USB_PHY_SEL", 0, 57, 1),
+    field("HUK_GEN_STATE", 0, 58, 5, 19),
+    unguarded("RECOVERY_BOOTLOADER_FLASH_SECTOR_7_7", 0, 63, 1),
+    unguarded("RECOVERY_BOOTLOADER_FLASH_SECTOR_8_10", 0, 64, 3),
+    unguarded("RECOVERY_BOOTLOADER_FLASH_SECTOR_11_11", 0, 67, 1),
+    field("KM_RND_SWITCH_CYCLE", 0, 68, 1, 1),
     field("KM_DEPLOY_ONLY_ONCE", 0, 69, 4, 1),
     field("FORCE_USE_KEY_MANAGER_KEY", 0, 73, 4, 1),
     field("FORCE_DISABLE_SW_INIT_KEY", 0, 77, 1, 1),
-    field("XTS_KEY_LENGTH_256", 0, 78, 1, 1),
-    field("WDT_DELAY_SEL", 0, 80, 2, 2),
+    field("KM_XTS_KEY_LENGTH_256", 0, 78, 1, 1),
+    field("ECC_FORCE_CONST_TIME", 0, 79, 1, 14),
+    unguarded("DOWNLOAD_MODE_XPD_ON", 0, 80, 1),
+    field("WDT_DELAY_SEL", 0, 81, 1, 2),
     field("SPI_BOOT_CRYPT_CNT", 0, 82, 3, 4),
     field("SECURE_BOOT_KEY_REVOKE0", 0, 85, 1, 5),
     field("SECURE_BOOT_KEY_REVOKE1", 0, 86, 1, 6),
@@ -165,12 +188,11 @@ const FIELDS: &[Field] = &[
     field("KEY_PURPOSE_4", 0, 104, 4, 12),
     field("KEY_PURPOSE_5", 0, 108, 4, 13),
     field("SEC_DPA_LEVEL", 0, 112, 2, 14),
-    field("ECDSA_ENABLE_SOFT_K", 0, 114, 1, 17),
-    field("CRYPT_DPA_ENABLE", 0, 115, 1, 14),
+    field("XTS_DPA_CLK_ENABLE", 0, 115, 1, 14),
     field("SECURE_BOOT_EN", 0, 116, 1, 15),
     field("SECURE_BOOT_AGGRESSIVE_REVOKE", 0, 117, 1, 16),
-    field("FLASH_TYPE", 0, 119, 1, 18),
-    field("FLASH_PAGE_SIZE", 0, 120, 2, 18),
+    field("KM_DEPLOY_ONLY_ONCE_H", 0, 118, 1, 1),
+    field("FORCE_USE_KEY_MANAGER_KEY_H", 0, 119, 1, 1),
     field("FLASH_ECC_EN", 0, 122, 1, 18),
     field("DIS_USB_OTG_DOWNLOAD_MODE", 0, 123, 1, 18),
     field("FLASH_TPUW", 0, 124, 4, 18),
@@ -185,16 +207,22 @@ const FIELDS: &[Field] = &[
     field("SECURE_VERSION", 0, 137, 16, 18),
     field("SECURE_BOOT_DISABLE_FAST_WAKE", 0, 153, 1, 18),
     field("HYS_EN_PAD", 0, 154, 1, 2),
-    unguarded("DCDC_VSET", 0, 155, 5),
+    field("KEY_PURPOSE_0_H", 0, 155, 1, 8),
+    field("KEY_PURPOSE_1_H", 0, 156, 1, 9),
+    field("KEY_PURPOSE_2_H", 0, 157, 1, 10),
+    field("KEY_PURPOSE_3_H", 0, 158, 1, 11),
+    field("KEY_PURPOSE_4_H", 0, 159, 1, 12),
     field("PXA0_TIEH_SEL_0", 0, 160, 2, 2),
-    field("PXA0_TIEH_SEL_1", 0, 162, 2, 2),
-    field("PXA0_TIEH_SEL_2", 0, 164, 2, 2),
-    field("PXA0_TIEH_SEL_3", 0, 166, 2, 2),
+    field("PVT_GLITCH_EN", 0, 162, 1, 3),
+    field("KEY_PURPOSE_5_H", 0, 164, 1, 13),
+    field("KM_DISABLE_DEPLOY_MODE_H", 0, 167, 1, 1),
     field("KM_DISABLE_DEPLOY_MODE", 0, 168, 4, 1),
-    field("HP_PWR_SRC_SEL", 0, 178, 1, 3),
-    unguarded("DCDC_VSET_EN", 0, 179, 1),
+    field("XTS_DPA_PSEUDO_LEVEL", 0, 176, 2, 14),
+    field("HP_PWR_SRC_SEL", 0, 178, 1, 17),
+    unguarded("SECURE_BOOT_SHA384_EN", 0, 179, 1),
     field("DIS_WDT", 0, 180, 1, 2),
     field("DIS_SWD", 0, 181, 1, 2),
+    field("PVT_GLITCH_MODE", 0, 182, 2, 3),
     field("MAC", 1, 0, 48, 20),
     field("WAFER_VERSION_MINOR", 1, 64, 4, 20),
     field("WAFER_VERSION_MAJOR_LO", 1, 68, 2, 20),
@@ -207,6 +235,9 @@ const FIELDS: &[Field] = &[
     field("PSRAM_VENDOR", 1, 82, 2, 20),
     field("PKG_VERSION", 1, 84, 3, 20),
     field("WAFER_VERSION_MAJOR_HI", 1, 87, 1, 20),
+    field("PVT_400M_BIAS", 1, 171, 5, 20),
+    field("PVT_40M_BIAS", 1, 176, 5, 20),
+    field("PVT_100M_BIAS", 1, 181, 5, 20),
     field("OPTIONAL_UNIQUE_ID", 2, 0, 128, 21),
     field("BLOCK_USR_DATA", 3, 0, 256, 22),
     field("CUSTOM_MAC", 3, 200, 48, 22),
@@ -216,6 +247,8 @@ const FIELDS: &[Field] = &[
     field("BLOCK_KEY3", 7, 0, 256, 26).read_protected_by(3),
     field("BLOCK_KEY4", 8, 0, 256, 27).read_protected_by(4),
     field("BLOCK_KEY5", 9, 0, 256, 28).read_protected_by(5),
+    field("USB_DEVICE_EXCHG_PINS", 10, 228, 1, 29).read_protected_by(6),
+    field("USB_OTG11_EXCHG_PINS", 10, 229, 1, 29).read_protected_by(6),
 ];
 
 const CALIBRATION: &[Field] = &[
@@ -231,7 +264,6 @@ const CALIBRATION: &[Field] = &[
     field("LDO_VO4_C", 1, 136, 6, 20),
     field("ACTIVE_HP_DBIAS", 1, 144, 4, 20),
     field("ACTIVE_LP_DBIAS", 1, 148, 4, 20),
-    field("LSLP_HP_DBIAS", 1, 152, 4, 20),
     field("DSLP_DBG", 1, 156, 4, 20),
     field("DSLP_LP_DBIAS", 1, 160, 5, 20),
     field("LP_DCDC_DBIAS_VOL_GAP", 1, 165, 5, 20),
@@ -265,5 +297,5 @@ const CALIBRATION: &[Field] = &[
     field("ADC2_CH3_ATTEN0_INITCODE_DIFF", 10, 84, 4, 29).read_protected_by(6),
     field("ADC2_CH4_ATTEN0_INITCODE_DIFF", 10, 88, 4, 29).read_protected_by(6),
     field("ADC2_CH5_ATTEN0_INITCODE_DIFF", 10, 92, 4, 29).read_protected_by(6),
-    field("TEMPERATURE_SENSOR", 10, 96, 9, 29).read_protected_by(6),
+    field("TEMPERATURE_SENSOR", 10, 96, 10, 29).read_protected_by(6),
 ];

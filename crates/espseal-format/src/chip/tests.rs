@@ -3,14 +3,41 @@ use crate::efuse::{KeyRole, Registers};
 
 #[test]
 fn every_table_is_found_under_its_own_number() {
-    assert_eq!(CHIPS.len(), 10);
+    assert_eq!((CHIPS.len(), MAPPINGS.len()), (11, 10));
     for table in CHIPS {
-        assert!(core::ptr::eq(chip(table.id).unwrap(), *table));
+        let of_revision = |revision| chip_of_revision(table.id, revision).unwrap();
+        assert!(core::ptr::eq(of_revision(table.usual_revision), *table));
+        assert!(core::ptr::eq(of_revision(table.revisions.start), *table));
+        let newest = chip(table.id).unwrap();
+        assert!(core::ptr::eq(newest, *table) || newest.revisions.start >= table.revisions.end);
         assert!(core::ptr::eq(mapping(table.id).unwrap(), table.mapping));
         assert_eq!(table.name(), table.id.name().unwrap());
     }
     assert!(chip(ChipId::Unknown(1)).is_none());
     assert!(mapping(ChipId::Esp32H4).is_none());
+}
+
+#[test]
+fn an_image_is_for_the_silicon_that_its_header_lets_in() {
+    let of = |lowest, highest| chip_for(ChipId::Esp32P4, lowest, highest).unwrap();
+    for (lowest, highest, start) in [
+        (0, 199, 0),
+        (100, 199, 0),
+        (0, 299, 0),
+        (0, 300, 300),
+        (300, 399, 300),
+        (301, 399, 300),
+        (0, 0, 300),
+        (0, u16::MAX, 300),
+        (299, 299, 0),
+    ] {
+        assert_eq!(
+            of(lowest, highest).revisions.start,
+            start,
+            "{lowest} {highest}"
+        );
+    }
+    assert!(chip_for(ChipId::Unknown(1), 0, 0).is_none());
 }
 
 #[test]
@@ -159,7 +186,8 @@ fn purpose_numbers_fit_their_fields_and_are_different() {
             assert!(map.purposes[..index].iter().all(|row| row.0 != *number));
             for key in map.keys {
                 if let KeyRole::Purpose(field) = key.role {
-                    assert!(u16::from(*number) < 1 << field.width);
+                    let high = field.high.map_or(0, |high| high.width);
+                    assert!(u16::from(*number) < 1 << (field.low.width + high));
                 }
             }
         }

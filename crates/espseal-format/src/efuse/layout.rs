@@ -10,7 +10,7 @@
     reason = "evaluated by the compiler: a panic is an error of compilation"
 )]
 
-use super::{Block, Coding, Field, KeyBlock, KeyPurpose, KeyRole, Registers};
+use super::{Block, Coding, Field, KeyBlock, KeyPurpose, KeyRole, PurposeField, Registers};
 
 /// A field that is write-protected by a bit of `WR_DIS` and can always be read.
 pub(crate) const fn field(
@@ -131,11 +131,34 @@ const fn key(
     purpose: &str,
     refuses: &'static [KeyPurpose],
 ) -> KeyBlock {
+    let low = find(fields, purpose);
     KeyBlock {
         key: find(fields, block),
-        role: KeyRole::Purpose(find(fields, purpose)),
+        role: KeyRole::Purpose(PurposeField { low, high: None }),
         refuses,
     }
+}
+
+/// Six key blocks whose purposes have a fifth bit that stands apart.
+pub(crate) const fn six_split_keys(fields: &[Field]) -> [KeyBlock; 6] {
+    let mut keys = six_keys(fields, &[]);
+    let high = [
+        find(fields, "KEY_PURPOSE_0_H"),
+        find(fields, "KEY_PURPOSE_1_H"),
+        find(fields, "KEY_PURPOSE_2_H"),
+        find(fields, "KEY_PURPOSE_3_H"),
+        find(fields, "KEY_PURPOSE_4_H"),
+        find(fields, "KEY_PURPOSE_5_H"),
+    ];
+    let mut index = 0;
+    while index < keys.len() {
+        if let KeyRole::Purpose(PurposeField { low, .. }) = keys[index].role {
+            let high = Some(high[index]);
+            keys[index].role = KeyRole::Purpose(PurposeField { low, high });
+        }
+        index += 1;
+    }
+    keys
 }
 
 /// What revokes the three digests.

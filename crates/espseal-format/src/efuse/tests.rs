@@ -46,9 +46,10 @@ fn fields_lie_within_their_blocks_in_order_and_do_not_overlap_within_block_0() {
 fn named_roles_are_fields_of_the_table() {
     for chip in CHIPS {
         let map = chip.efuse;
-        let purposes = map.keys.iter().filter_map(|key| match key.role {
-            KeyRole::Purpose(field) | KeyRole::Shared { whole: field } => Some(field),
-            _ => None,
+        let purposes = map.keys.iter().flat_map(|key| match key.role {
+            KeyRole::Purpose(PurposeField { low, high }) => [Some(low), high],
+            KeyRole::Shared { whole } => [Some(whole), None],
+            _ => [None, None],
         });
         let roles = [
             map.wr_dis,
@@ -59,7 +60,7 @@ fn named_roles_are_fields_of_the_table() {
         ];
         for field in roles
             .into_iter()
-            .chain(purposes)
+            .chain(purposes.flatten())
             .chain(map.keys.iter().map(|key| key.key))
             .chain(map.secure_boot_enable.iter().map(|(_, field)| *field))
             .chain(map.key_revoke.iter().copied())
@@ -93,6 +94,31 @@ fn bits_are_read_across_bytes_and_only_ever_set() {
     assert_eq!(field.get(&block[..19]), None);
     assert_eq!(field.get(&block), Some(0x8005), "refusals change nothing");
     assert_eq!(esp32c3().field("BLOCK_KEY0").unwrap().get(&[0; 32]), None);
+}
+
+#[test]
+fn a_purpose_in_two_fields_is_split_and_put_together_again() {
+    let revision_3 = chip(ChipId::Esp32P4).unwrap().efuse;
+    let KeyRole::Purpose(split) = revision_3.keys[5].role else {
+        panic!("the ESP32-P4 has purposes");
+    };
+    for number in 0..32 {
+        let parts: heapless::Vec<_, 2> = split.split(number).collect();
+        let [(low, four), (high, fifth)] = parts[..] else {
+            panic!("two fields");
+        };
+        assert_eq!((low.name, high.name), ("KEY_PURPOSE_5", "KEY_PURPOSE_5_H"));
+        assert!(four < 16 && fifth < 2);
+        let read = |field: &Field| if *field == low { four } else { fifth };
+        assert_eq!(split.join(read), number);
+    }
+    let KeyRole::Purpose(whole) = esp32c3().keys[0].role else {
+        panic!("the ESP32-C3 has purposes");
+    };
+    let mut parts = whole.split(9);
+    assert_eq!(parts.next().map(|(_, value)| value), Some(9));
+    assert!(parts.next().is_none());
+    assert_eq!(whole.join(|_| 9), 9);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use espseal_agent::agent::{Agent, BootOutcome, Parts, UpdateOutcome};
 use espseal_agent::observer::Silent;
 use espseal_agent::workspace::Workspace;
+use espseal_crypto::cose::verify_sign1;
 use espseal_crypto::device_key::SoftwareDeviceKey;
 use espseal_crypto::es256::SigningKey;
 use espseal_format::cohort::Ppm;
@@ -229,7 +230,8 @@ impl AgentBench {
         let signer = what >> 2 & 7;
         match what & 3 {
             0 => {
-                let Some(payload) = self.payload("now.cose").map(|bytes| bend(&bytes)) else {
+                let now = self.payload("now.cose", Role::Now, &self.keys.now);
+                let Some(payload) = now.map(|bytes| bend(&bytes)) else {
                     return;
                 };
                 let key = self.key(if signer < 4 { 1 } else { signer });
@@ -266,15 +268,22 @@ impl AgentBench {
         }
     }
 
-    fn payload(&self, path: &str) -> Option<Vec<u8>> {
+    /// The payload of a document of this maker. A stranger's is not signed anew: with the right key
+    /// under it, it would be an offer that the maker did make.
+    fn payload(&self, path: &str, role: Role, key: &SigningKey) -> Option<Vec<u8>> {
         let signed = Sign1::parse(self.files.get(path)?).ok()?;
+        verify_sign1(&signed, role, &PRODUCT, &[key.public_key()]).ok()?;
         Some(signed.payload.to_vec())
+    }
+
+    fn now(&self) -> Option<Now> {
+        Now::parse(&self.payload("now.cose", Role::Now, &self.keys.now)?).ok()
     }
 
     /// The payload of the releases that `now` names.
     fn releases_payload(&self) -> Option<Vec<u8>> {
-        let now = Now::parse(&self.payload("now.cose")?).ok()?;
-        self.payload(Resource::Releases(&now.releases).path().as_str())
+        let releases = Resource::Releases(&self.now()?.releases).path();
+        self.payload(releases.as_str(), Role::Releases, &self.keys.releases)
     }
 
     /// Publishes releases under their digest and has the honest `now` key name them.
@@ -282,10 +291,7 @@ impl AgentBench {
         let digest = Digest::of(&bytes);
         let path = Resource::Releases(&digest).path().as_str().to_owned();
         self.files.insert(path, bytes);
-        let Some(mut now) = self
-            .payload("now.cose")
-            .and_then(|bytes| Now::parse(&bytes).ok())
-        else {
+        let Some(mut now) = self.now() else {
             return;
         };
         now.releases = digest;
@@ -302,10 +308,7 @@ impl AgentBench {
     }
 
     fn rewrite_now(&mut self, script: &mut Script<'_>) {
-        let Some(mut now) = self
-            .payload("now.cose")
-            .and_then(|bytes| Now::parse(&bytes).ok())
-        else {
+        let Some(mut now) = self.now() else {
             return;
         };
         let (what, number) = (script.byte(), script.number());

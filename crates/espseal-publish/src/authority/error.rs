@@ -11,6 +11,7 @@ use crate::enrolment::EnrolmentError;
 use crate::epochs::EpochError;
 use crate::files::FileError;
 use crate::idf_recipient::HeaderError;
+use crate::idf_recipient::ecies::SealedFileError;
 use crate::image_check::ImageRefused;
 use crate::keys::KeyError;
 use crate::metadata_signing::SigningError;
@@ -177,6 +178,9 @@ pub enum AuthorityError {
     /// An ESP-IDF header cannot be made.
     #[error(transparent)]
     Header(#[from] HeaderError),
+    /// A file for one ESP-IDF device could not be sealed.
+    #[error(transparent)]
+    SealedFile(#[from] SealedFileError),
     /// Metadata cannot be signed.
     #[error(transparent)]
     Signing(#[from] SigningError),
@@ -220,6 +224,7 @@ impl AuthorityError {
             Self::Epoch(error) => error.blame(),
             Self::Direct(error) => error.blame(),
             Self::Header(error) => error.blame(),
+            Self::SealedFile(error) => error.blame(),
             Self::Signing(error) => error.blame(),
             Self::Log(error) => error.blame(),
             Self::Key(error) => error.blame(),

@@ -421,14 +421,15 @@ fn number(entry: &KeyBlock) -> usize {
     usize::from(entry.key.block)
 }
 
-/// The field that says what a block is for.
-pub(super) fn purpose_field(chip: &Chip, block: usize) -> Option<Field> {
+/// The fields that say what a block is for.
+pub(super) fn purpose_fields(chip: &Chip, block: usize) -> impl Iterator<Item = Field> {
     let mut keys = chip.efuse.keys.iter();
-    keys.find_map(|entry| match entry.role {
-        KeyRole::Purpose(field) if number(entry) == block => Some(field),
-        KeyRole::Shared { whole } if number(entry) == block => Some(whole),
+    let fields = keys.find_map(|entry| match entry.role {
+        KeyRole::Purpose(field) if number(entry) == block => Some([Some(field.low), field.high]),
+        KeyRole::Shared { whole } if number(entry) == block => Some([Some(whole), None]),
         _ => None,
-    })
+    });
+    fields.into_iter().flatten().flatten()
 }
 
 /// The parts of a key and what each is for.

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use espseal_format::chip::ChipId;
-use espseal_format::efuse::Field;
+use espseal_format::efuse::{EfuseMap, Field};
 use espseal_twin::efuse::{BLOCK_SIZE, EfuseError, Efuses, Wiring};
 use serde::Deserialize;
 
@@ -42,8 +42,7 @@ pub fn parse(chip: ChipId, bytes: &[u8]) -> Result<Efuses, SummaryError> {
     let mut entries = serde_json::Deserializer::from_slice(text);
     let entries: BTreeMap<String, Entry> = Deserialize::deserialize(&mut entries)
         .map_err(|error| SummaryError::Syntax(error.to_string().into()))?;
-    let blank = Efuses::blank(chip)?;
-    let map = blank.map();
+    let map = map_of(chip, &entries)?;
     let mut blocks = vec![[0; BLOCK_SIZE]; map.blocks.len()];
     for field in [map.wr_dis, map.rd_dis, map.flash_crypt_cnt] {
         if !entries.contains_key(field.name) {
@@ -64,6 +63,27 @@ pub fn parse(chip: ChipId, bytes: &[u8]) -> Result<Efuses, SummaryError> {
         }
     }
     Ok(Efuses::read_back(chip, blocks, wiring(&entries))?)
+}
+
+/// The table of the revision that is in the summary; it lies where it does in every table.
+fn map_of(
+    chip: ChipId,
+    entries: &BTreeMap<String, Entry>,
+) -> Result<&'static EfuseMap, SummaryError> {
+    let blank = Efuses::blank(chip)?;
+    let map = blank.map();
+    let mut blocks = vec![[0; BLOCK_SIZE]; map.blocks.len()];
+    let version = map.wafer_version_major.iter();
+    for field in version.chain(map.wafer_version_minor) {
+        let block = blocks.get_mut(usize::from(field.block));
+        if let (Some(entry), Some(field), Some(block)) =
+            (entries.get(field.name), map.field(field.name), block)
+        {
+            entry.check(field, chip)?;
+            entry.load(field, block)?;
+        }
+    }
+    Ok(Efuses::read_back(chip, blocks, wiring(entries))?.map())
 }
 
 impl Entry {

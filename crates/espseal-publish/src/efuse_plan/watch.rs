@@ -3,7 +3,7 @@
 use espseal_format::chip::Chip;
 use espseal_format::efuse::Field;
 
-use super::blocks::purpose_field;
+use super::blocks::purpose_fields;
 use super::plan::{Burn, PlannedKey, PlannedStep};
 use super::present::Present;
 use super::state::{MAC, Watched};
@@ -48,7 +48,7 @@ pub(super) fn watched(
         }
     }
     for key in steps.iter().flat_map(|step| step.burn.keys()) {
-        if let Some(field) = purpose_field(chip, key.number) {
+        for field in purpose_fields(chip, key.number) {
             names.push(field.name);
             wr_dis |= guard(&field);
         }

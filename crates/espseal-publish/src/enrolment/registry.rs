@@ -63,12 +63,19 @@ impl Registry {
         })
     }
 
+    /// The device with this id, revoked or not.
+    #[must_use]
+    pub fn get(&self, id: DeviceId) -> Option<&Device> {
+        let place = self.devices.binary_search_by_key(&id, |known| known.id);
+        place.ok().and_then(|place| self.devices.get(place))
+    }
+
     /// Whether a device may be added.
     ///
     /// # Errors
     /// [`EnrolmentError::Duplicate`] or [`EnrolmentError::WasRevoked`].
     pub fn check_new(&self, device: &Device) -> Result<(), EnrolmentError> {
-        match self.devices.iter().find(|known| known.id == device.id) {
+        match self.get(device.id) {
             Some(known) if known.standing == Standing::Revoked => {
                 Err(EnrolmentError::WasRevoked { id: device.id })
             }
@@ -101,16 +108,29 @@ impl Registry {
         }
     }
 
-    /// Keeps a new device.
+    /// Keeps new devices, all of them once none is refused.
     ///
     /// # Errors
-    /// As [`Registry::check_new`], and [`EnrolmentError::File`].
-    pub fn add(&mut self, device: Device) -> Result<(), EnrolmentError> {
-        self.check_new(&device)?;
-        let text = device.to_toml();
-        files::create(&self.path(device.id), text.as_bytes(), Secrecy::Public)?;
-        let place = self.devices.partition_point(|known| known.id < device.id);
-        self.devices.insert(place, device);
+    /// As [`Registry::check_new`], and [`EnrolmentError::File`]: what is kept by then stays.
+    pub fn add(&mut self, mut devices: Vec<Device>) -> Result<(), EnrolmentError> {
+        devices.sort_by_key(|device| device.id);
+        let mut pairs = devices.windows(2);
+        let twice = pairs.find_map(|pair| match pair {
+            [one, other] if one.id == other.id => Some(one.id),
+            _ => None,
+        });
+        if let Some(id) = twice {
+            let path = self.path(id);
+            return Err(EnrolmentError::Duplicate { id, path });
+        }
+        devices
+            .iter()
+            .try_for_each(|device| self.check_new(device))?;
+        let record = |device: &Device| (self.path(device.id), device.to_toml().into_bytes());
+        files::create_all(&self.folder, &devices, record, Secrecy::Public)?;
+        // Both are sorted: merging them takes one pass.
+        self.devices.extend(devices);
+        self.devices.sort_by_key(|device| device.id);
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use espseal_format::units::DeviceId;
 use espseal_twin::efuse::Mac;
 use zeroize::Zeroizing;
 
-use super::{EscrowedKey, UNKNOWN};
+use super::{EscrowedKey, PlainKey, UNKNOWN};
 
 /// First line.
 const TITLE: &str = "espseal flash key 1";
@@ -34,7 +34,7 @@ const SCHEMES: [(SchemeId, &str); 3] = [
 ];
 
 /// Writes a record; `None` when neither a MAC address nor a device id says whose key it is.
-pub(super) fn encode(key: &EscrowedKey) -> Option<Zeroizing<String>> {
+pub(super) fn encode(key: &PlainKey<'_>) -> Option<Zeroizing<String>> {
     if key.mac.is_none() && key.device.is_none() {
         return None;
     }
@@ -50,12 +50,12 @@ pub(super) fn encode(key: &EscrowedKey) -> Option<Zeroizing<String>> {
     let mac = key.mac.map(|mac| mac.to_string());
     let device = key.device.map(|device| device.to_string());
     let target = key.chip.target()?;
-    let scheme = SCHEMES.iter().find(|(id, _)| *id == key.scheme())?.1;
+    let scheme = SCHEMES.iter().find(|(id, _)| *id == key.key.scheme())?.1;
     line("mac", mac.as_deref().unwrap_or(UNKNOWN));
     line("device", device.as_deref().unwrap_or(UNKNOWN));
     line("chip", target);
     line("scheme", scheme);
-    if key.scheme() == SchemeId::Esp32Aes {
+    if key.key.scheme() == SchemeId::Esp32Aes {
         line("flash-crypt-config", &key.config.get().to_string());
     }
     text.push_str("key = ");

@@ -49,7 +49,7 @@ fn keys_of_every_scheme_come_back_as_they_were_kept() {
                 config: FlashCryptConfig::new(7).unwrap(),
                 key: key(scheme, length),
             };
-            let file = kept.seal(&recipients).unwrap();
+            let file = kept.as_plain().seal(&recipients).unwrap();
             let open = EscrowedKey::open(Path::new("x"), &file, &identities).unwrap();
             assert_eq!((open.mac, open.device, open.chip), (mac, device, chip));
             assert_eq!((open.scheme(), open.key.file()), (scheme, kept.key.file()));
@@ -60,14 +60,14 @@ fn keys_of_every_scheme_come_back_as_they_were_kept() {
             assert!(!file.windows(8).any(|part| part == &secret[..8]));
         }
     }
-    let nobody = escrowed(None, None).seal(&recipients);
+    let nobody = escrowed(None, None).as_plain().seal(&recipients);
     assert!(matches!(nobody, Err(EscrowError::Nobody)));
 }
 
 #[test]
 fn record_reads_as_documented() {
     let mut key = escrowed(Some(MAC), None);
-    let text = record::encode(&key).unwrap();
+    let text = record::encode(&key.as_plain()).unwrap();
     let digits: String = (1..=32).map(|byte: u8| format!("{byte:02x}")).collect();
     assert_eq!(
         *text,
@@ -78,14 +78,14 @@ fn record_reads_as_documented() {
     );
     key.chip = ChipId::Esp32;
     key.key = self::key(SchemeId::Esp32Aes, 32);
-    let text = record::encode(&key).unwrap();
+    let text = record::encode(&key.as_plain()).unwrap();
     assert!(text.contains("scheme = esp32-aes\nflash-crypt-config = 15\nkey = "));
     assert!(text.len() < record::LARGEST);
 }
 
 #[test]
 fn records_that_say_something_else_are_refused_with_the_field() {
-    let whole = record::encode(&escrowed(Some(MAC), Some(DEVICE))).unwrap();
+    let whole = record::encode(&escrowed(Some(MAC), Some(DEVICE)).as_plain()).unwrap();
     for (from, to, field) in [
         ("key 1", "key 2", "first line"),
         ("7c:df", "7C:df", "mac"),
@@ -126,6 +126,7 @@ fn only_the_named_recipients_open_a_key_and_any_one_of_them_does() {
     );
     let names = [one.to_public().to_string(), two.to_public().to_string()];
     let file = escrowed(Some(MAC), None)
+        .as_plain()
         .seal(&Recipients::new(&names).unwrap())
         .unwrap();
     let open = |identity| EscrowedKey::open(Path::new("x"), &file, &Identities::of(identity));
@@ -140,7 +141,10 @@ fn only_the_named_recipients_open_a_key_and_any_one_of_them_does() {
 #[test]
 fn cut_or_bent_file_is_refused_wherever_it_is_bent() {
     let (identities, recipients) = pair();
-    let file = escrowed(Some(MAC), Some(DEVICE)).seal(&recipients).unwrap();
+    let file = escrowed(Some(MAC), Some(DEVICE))
+        .as_plain()
+        .seal(&recipients)
+        .unwrap();
     let refused = |bytes: &[u8]| {
         let error = EscrowedKey::open(Path::new("x"), bytes, &identities).unwrap_err();
         matches!(
@@ -330,7 +334,10 @@ fn files_of_recipients_and_identities_are_read_as_age_writes_them() {
     files::create(&path("id.txt"), text.as_bytes(), Secrecy::Private).unwrap();
     let identities = Identities::read(&path("id.txt")).unwrap();
     assert_eq!(format!("{identities:?}"), "Identities(1)");
-    let file = escrowed(Some(MAC), None).seal(&recipients).unwrap();
+    let file = escrowed(Some(MAC), None)
+        .as_plain()
+        .seal(&recipients)
+        .unwrap();
     assert!(EscrowedKey::open(Path::new("x"), &file, &identities).is_ok());
 
     fs::set_permissions(path("id.txt"), fs::Permissions::from_mode(0o640)).unwrap();

@@ -21,6 +21,16 @@ pub struct Row {
 }
 
 impl Row {
+    /// A row that stands in no file of its own; `line` is where its value comes from.
+    #[must_use]
+    pub fn new(line: usize, [key, kind, encoding]: [&str; 3], value: Option<&str>) -> Self {
+        let own = |text: &str| Some(Zeroizing::new(text.to_owned()));
+        Self {
+            line,
+            fields: [own(key), own(kind), own(encoding), value.and_then(own)],
+        }
+    }
+
     /// The key, or the name of a namespace.
     #[must_use]
     pub fn key(&self) -> &str {
@@ -78,6 +88,16 @@ pub fn rows(text: &str) -> Result<Vec<Row>, (usize, RowProblem)> {
         rows.push(Row { line, fields });
     }
     Ok(rows)
+}
+
+/// Reads records of any number of fields, with the lines that they start on.
+#[must_use]
+pub fn records(text: &str) -> Vec<(usize, Vec<Zeroizing<String>>)> {
+    let unix = Zeroizing::new(text.replace("\r\n", "\n").replace('\r', "\n"));
+    let records = Records {
+        lines: (1..).zip(unix.split_inclusive('\n')),
+    };
+    records.collect()
 }
 
 /// Records of fields, with the lines that they start on.

@@ -75,9 +75,23 @@ impl Source {
             line,
             cause,
         };
-        for row in csv::rows(text).map_err(failed)? {
+        let rows = csv::rows(text).map_err(failed)?;
+        self.append(path, &rows, folder)
+    }
+
+    /// Writes rows that come from `path`.
+    ///
+    /// # Errors
+    /// [`NvsError`], with the line.
+    pub fn append(&mut self, path: &Path, rows: &[Row], folder: &Path) -> Result<(), NvsError> {
+        let failed = |(line, cause)| NvsError::Row {
+            path: path.into(),
+            line,
+            cause,
+        };
+        for row in rows {
             let twice = self
-                .row(&row, folder)
+                .row(row, folder)
                 .map_err(|cause| failed((row.line, cause)))?;
             self.remarks
                 .extend(twice.into_iter().map(|key| Remark::Twice {

@@ -6,7 +6,8 @@
 //! Source: ESP-IDF `esp_app_format.h`, `esp_app_desc.h`.
 
 use espseal_format::app_desc::AppDescriptor;
-use espseal_format::chip::Chip;
+use espseal_format::chip::{Chip, chip_for};
+use espseal_format::image::ImageHeader;
 use espseal_format::units::{Digest, SecurityVersion};
 
 /// Flash size 16 MB in the header, so that no table is too large for it.
@@ -35,6 +36,17 @@ pub fn app(chip: &Chip, version: &str, secure_version: SecurityVersion) -> Vec<u
     )
 }
 
+/// The table of the silicon that an image is built for, by its header; `None` for no image of a known chip.
+#[must_use]
+pub fn silicon(image: &[u8]) -> Option<&'static Chip> {
+    let header = ImageHeader::from_bytes(*image.first_chunk()?);
+    let (lowest, highest) = (
+        header.min_chip_rev_full.get(),
+        header.max_chip_rev_full.get(),
+    );
+    chip_for(header.chip(), lowest, highest)
+}
+
 /// Builds an image of these segments, with checksum and hash.
 fn image(chip: &Chip, segments: &[(u32, Vec<u8>)]) -> Vec<u8> {
     let entry = first_ram(chip);
@@ -43,7 +55,14 @@ fn image(chip: &Chip, segments: &[(u32, Vec<u8>)]) -> Vec<u8> {
     image.extend(entry.to_le_bytes());
     image.extend([0xEE, 0, 0, 0]);
     image.extend(chip.id.to_u16().to_le_bytes());
-    image.extend([0, 0, 0, 0xFF, 0xFF, 0, 0, 0, 0, 1]);
+    let highest = match chip.revisions.end {
+        u16::MAX => u16::MAX,
+        end => end.saturating_sub(1),
+    };
+    image.push(0);
+    image.extend(chip.revisions.start.to_le_bytes());
+    image.extend(highest.to_le_bytes());
+    image.extend([0, 0, 0, 0, 1]);
     let mut sum = 0xEF;
     for (load, data) in segments {
         image.extend(load.to_le_bytes());

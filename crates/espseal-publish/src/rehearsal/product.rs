@@ -3,7 +3,7 @@
 use std::fmt;
 
 use espseal_crypto::flash_encryption::{FlashCryptConfig, FlashKey};
-use espseal_format::chip::{Chip, ChipId, chip};
+use espseal_format::chip::{Chip, ChipId, chip, chip_of_revision};
 use espseal_format::partition_table::{Entry, PartitionTable, PartitionType};
 use espseal_format::signature_block::SignatureScheme;
 use espseal_format::units::{Digest, FlashOffset};
@@ -102,12 +102,18 @@ pub enum Provisioning {
 }
 
 impl Product {
-    /// The chip's table.
+    /// The table of the chip, in the revision that is rehearsed.
     ///
     /// # Errors
     /// [`NoSuchChip`] when espseal has none.
     pub fn chip(&self) -> Result<&'static Chip, NoSuchChip> {
-        chip(self.chip).ok_or(NoSuchChip(self.chip))
+        let table = match self.revision {
+            Some(revision) => chip_of_revision(self.chip, revision),
+            None => None,
+        };
+        table
+            .or_else(|| chip(self.chip))
+            .ok_or(NoSuchChip(self.chip))
     }
 
     /// What is burnt when all is done.

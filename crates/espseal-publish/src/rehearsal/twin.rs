@@ -14,6 +14,7 @@ use espseal_agent::observer::Silent;
 use espseal_agent::platform::Slot;
 use espseal_agent::workspace::Workspace;
 use espseal_crypto::device_key::SoftwareDeviceKey;
+use espseal_crypto::ecies::HmacKey;
 use espseal_crypto::epoch::{EpochKey, OpenFailed};
 use espseal_crypto::es256::SigningFailed;
 use espseal_crypto::flash_encryption::{FlashCryptConfig, FlashKey};
@@ -27,11 +28,17 @@ use espseal_twin::boot::{
     AntiRollback, AppSlot, BootloaderSettings, EncryptionMode, SecureBootSupport,
 };
 use espseal_twin::device::{FlashPort, PlatformPort, Ports, VirtualDevice};
-use espseal_twin::efuse::Mac;
-use espseal_twin::factory::{FactoryPlan, FlashLock, Locking, SecureBootLock, Security};
+use espseal_twin::efuse::{Efuses, Mac};
+use espseal_twin::factory::{
+    FactoryDevice, FactoryPlan, FlashLock, Locking, SecureBootLock, Security,
+};
 use espseal_twin::folder::FolderTransport;
 use espseal_twin::nor::NorFlash;
 use rand_core::Rng as _;
+
+mod esp_idf;
+
+use esp_idf::burn_hmac_key;
 
 use super::{Exhibit, Rehearsal, RehearsalFailed, Rehearsed, images, repository};
 use crate::authority::random;
@@ -52,33 +59,21 @@ pub struct TwinRehearsal;
 impl Rehearsal for TwinRehearsal {
     fn rehearse(&self, exhibit: &Exhibit<'_>) -> Result<Rehearsed, RehearsalFailed> {
         let stage = Stage { exhibit };
-        let drawn = draw_flash_key(exhibit.fleet.chip).ok_or_else(|| {
-            let found = "the chip has no flash encryption";
-            stage.failed("making a virtual device", found)
-        })?;
-        let (mut device, table) = stage.make_device(&drawn, FlashCryptConfig::DEFAULT)?;
+        let (made, settings, table) = stage.make_device(None, None)?;
+        let mut device = stage.switch_ready(made, settings)?;
         let mut log = Vec::new();
         let running = stage.boot(&mut device, &mut log, "starting it from the factory")?;
         log.push(format!("boots from {running} after the factory"));
+        if exhibit.esp_idf_files > 0 {
+            stage.update_esp_idf(&mut log)?;
+        }
         match journal(&table) {
-            Some(_) if !AnyScheme::has(exhibit.image.scheme()) && exhibit.agents == 0 => {
-                log.push(format!(
-                    "no agent verifies {}: only booting was rehearsed",
-                    exhibit.image.scheme()
-                ));
-            }
-            Some(_) if !AnyScheme::has(exhibit.image.scheme()) => {
-                let found = exhibit.image.scheme();
-                return Err(stage.failed(
-                    "looking at the signature",
-                    format_args!("the agent verifies RSA-3072, ECDSA P-192 and P-256, not {found}"),
-                ));
-            }
             Some(at) => {
                 stage.update(&mut device, &table, at, Way::Sealed, &mut log)?;
                 if let Some(direct) = exhibit.direct {
-                    let (key, config) = (&direct.key.key, direct.key.config);
-                    let (mut device, table) = stage.make_device(key, config)?;
+                    let flash = (&direct.key.key, direct.key.config);
+                    let (made, settings, table) = stage.make_device(None, Some(flash))?;
+                    let mut device = stage.switch_ready(made, settings)?;
                     stage.boot(&mut device, &mut log, "starting the one for direct images")?;
                     let way = Way::Direct(direct.device);
                     stage.update(&mut device, &table, at, way, &mut log)?;
@@ -110,11 +105,13 @@ impl Stage<'_> {
         }
     }
 
+    /// Makes a device, with the one key in an eFuse of its HMAC peripheral and the other as that of its
+    /// flash, or one that is drawn.
     fn make_device(
         &self,
-        flash_key: &FlashKey,
-        config: FlashCryptConfig,
-    ) -> Result<(VirtualDevice, PartitionTable), RehearsalFailed> {
+        hmac_key: Option<&HmacKey>,
+        flash: Option<(&FlashKey, FlashCryptConfig)>,
+    ) -> Result<(FactoryDevice, BootloaderSettings, PartitionTable), RehearsalFailed> {
         let step = "making a virtual device";
         let fleet = self.exhibit.fleet;
         let mut table = fleet.partitions.clone();
@@ -138,7 +135,14 @@ impl Stage<'_> {
             .into_iter()
             .find(|size| *size >= end)
             .ok_or_else(|| self.failed(step, "the partitions need more than 16 MB"))?;
-        let bootloader = self.bootloader()?;
+        let silicon = images::silicon(self.exhibit.image.bytes());
+        let silicon = silicon
+            .filter(|silicon| silicon.id == fleet.chip.id)
+            .unwrap_or(fleet.chip);
+        let bootloader = self.bootloader(silicon)?;
+        let drawn = draw_flash_key(fleet.chip)
+            .ok_or_else(|| self.failed(step, "the chip has no flash encryption"))?;
+        let (flash_key, config) = flash.unwrap_or((&drawn, FlashCryptConfig::DEFAULT));
         let scheme = self.exhibit.image.scheme();
         let locking = Locking {
             flash_encryption: Some(FlashLock {
@@ -151,6 +155,11 @@ impl Stage<'_> {
                 digests: &fleet.secure_boot_digests,
             }),
         };
+        let mut efuses = Efuses::as_shipped(silicon.id, Some(silicon.usual_revision), MAC)
+            .map_err(|error| self.failed(step, error))?;
+        if let Some(key) = hmac_key {
+            burn_hmac_key(&mut efuses, key).map_err(|error| self.failed(step, error))?;
+        }
         let made = FactoryPlan {
             chip: fleet.chip.id,
             mac: MAC,
@@ -164,7 +173,7 @@ impl Stage<'_> {
                 true => Security::Locked(&locking),
             },
         }
-        .build()
+        .build_on(efuses)
         .map_err(|error| self.failed(step, error))?;
         let settings = BootloaderSettings {
             partition_table: FlashOffset::new(fleet.partition_table_offset),
@@ -178,21 +187,31 @@ impl Stage<'_> {
             },
             ..BootloaderSettings::default()
         };
-        let flash = NorFlash::from_bytes(made.flash).map_err(|error| self.failed(step, error))?;
+        Ok((made, settings, table))
+    }
+
+    /// A device as it left the factory, switched off.
+    fn switch_ready(
+        &self,
+        made: FactoryDevice,
+        settings: BootloaderSettings,
+    ) -> Result<VirtualDevice, RehearsalFailed> {
+        let flash = NorFlash::from_bytes(made.flash)
+            .map_err(|error| self.failed("making a virtual device", error))?;
         let mut device = VirtualDevice::new(flash, made.efuses, settings);
         device.set_trusted_time(Some(self.exhibit.time));
-        Ok((device, table))
+        Ok(device)
     }
 
     /// The fleet's bootloader, or a place holder signed with the project's own key.
-    fn bootloader(&self) -> Result<Vec<u8>, RehearsalFailed> {
+    fn bootloader(&self, silicon: &Chip) -> Result<Vec<u8>, RehearsalFailed> {
         let step = "preparing its bootloader";
         let fleet = self.exhibit.fleet;
         if let Some(path) = &fleet.bootloader {
             return files::read(path, "a signed bootloader", 1 << 20)
                 .map_err(|error| self.failed(step, error));
         }
-        let place_holder = images::bootloader(fleet.chip);
+        let place_holder = images::bootloader(silicon);
         if !fleet.has_secure_boot() {
             return Ok(place_holder);
         }

@@ -60,7 +60,7 @@ impl Authority {
             .epochs
             .start(&mut rng, channel.group, number, &recipients)?;
         self.epochs
-            .wrap_for_all(&mut rng, &next, &recipients, &self.store, observer)?;
+            .wrap_for_all(&next, &recipients, &self.store, observer)?;
         let (Some(visible), Some(current)) = (visible, current) else {
             return Ok(next);
         };
@@ -138,7 +138,7 @@ impl Authority {
                 };
                 (Resource::Device(&device.id), record.encode(&mut bytes))
             }
-            Recipient::EspIdfRsa { .. } => {
+            Recipient::EspIdfRsa { .. } | Recipient::EspIdfEcies { .. } => {
                 let record = IdfSubscription {
                     device: device.id,
                     channel: device.channel.clone(),
@@ -208,6 +208,6 @@ pub(crate) fn agent(device: &Device) -> Option<epochs::Recipient> {
             id: device.id,
             key: encryption,
         }),
-        Recipient::EspIdfRsa { .. } => None,
+        Recipient::EspIdfRsa { .. } | Recipient::EspIdfEcies { .. } => None,
     }
 }

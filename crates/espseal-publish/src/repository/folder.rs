@@ -76,6 +76,25 @@ impl Store for FolderStore {
         }
     }
 
+    fn list(&self, path: &str) -> Result<Vec<String>, StoreError> {
+        let folder = self.locate(path)?;
+        let failed = |cause| FileError::Read {
+            path: folder.clone(),
+            cause,
+        };
+        let entries = match fs::read_dir(&folder) {
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed)?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let is_file = entry.file_type().map_err(failed)?.is_file();
+            names.extend(entry.file_name().into_string().ok().filter(|_| is_file));
+        }
+        Ok(names)
+    }
+
     fn remove(&self, path: &str) -> Result<(), StoreError> {
         let target = self.locate(path)?;
         match fs::remove_file(&target) {
@@ -129,8 +148,10 @@ mod tests {
         assert_eq!(store.get("now.cose").unwrap(), None);
         store.put("idf/aa/bb.header", b"x").unwrap();
         store.put("idf/ab/bb.header", b"x").unwrap();
+        assert_eq!(store.list("idf/aa").unwrap(), ["bb.header"]);
         store.remove_folder("idf/aa").unwrap();
         store.remove_folder("idf/aa").unwrap();
+        assert!(store.list("idf/aa").unwrap().is_empty());
         assert_eq!(store.get("idf/aa/bb.header").unwrap(), None);
         assert!(store.get("idf/ab/bb.header").unwrap().is_some());
     }

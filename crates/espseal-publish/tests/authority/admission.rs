@@ -11,7 +11,7 @@ use espseal_format::wrap::{MAX_SHARD_LEN, find_in_shard};
 use espseal_publish::authority::AuthorityError;
 use espseal_publish::blame::Blame;
 use espseal_publish::enrolment::{Device, EnrolmentError};
-use espseal_publish::epochs::{Admission, EpochKeys, Recipient, shard_path};
+use espseal_publish::epochs::{EpochKeys, Recipient, shard_path};
 use espseal_publish::observer::Unwatched;
 use espseal_publish::repository::Store as _;
 use espseal_publish::repository::folder::FolderStore;
@@ -292,11 +292,14 @@ fn large_fleet_is_spread_over_shards_that_each_stay_below_64_kib() {
         1,
         "900 devices do not fit one shard"
     );
-    keys.wrap_for_all(&mut random(), &epoch, &recipients, &store, &Unwatched)
+    keys.wrap_for_all(&epoch, &recipients, &store, &Unwatched)
         .unwrap();
     let late = SoftwareDeviceKey::generate(&mut random());
-    let admission = keys.admit(&mut random(), &epoch, &recipient(&late), &store);
-    assert_eq!(admission.unwrap(), Admission::Admitted);
+    let admit = |key| {
+        keys.admit(&epoch, &[recipient(key)], &store, &Unwatched)
+            .unwrap()
+    };
+    assert_eq!(admit(&late), []);
     for key in devices.iter().chain([&late]) {
         let id = key.device_id();
         let shard = store.get(&shard_path(&epoch.signed, &id)).unwrap().unwrap();
@@ -308,8 +311,7 @@ fn large_fleet_is_spread_over_shards_that_each_stay_below_64_kib() {
     let full = vec![0; MAX_SHARD_LEN / 145 * 145];
     let path = shard_path(&epoch.signed, &late.device_id());
     store.replace(&path, &full).unwrap();
-    let admission = keys.admit(&mut random(), &epoch, &recipient(&late), &store);
-    assert_eq!(admission.unwrap(), Admission::ShardFull);
+    assert_eq!(admit(&late), [late.device_id()]);
     assert_eq!(store.get(&path).unwrap().unwrap(), full);
 }
 

@@ -10,7 +10,9 @@
 
 mod admission;
 mod direct;
+mod ecies;
 mod efuse_plan;
+mod factory;
 mod interruption;
 mod nvs;
 mod oracle;

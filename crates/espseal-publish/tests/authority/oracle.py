@@ -5,6 +5,8 @@ Uses cbor2 and cryptography, nothing of espseal. Commands:
     metadata REPOSITORY                          root, releases, now, manifests, bodies, pages
     agent REPOSITORY ID SCALAR PUBLIC CHIP OUT   opens the offer for CHIP as an agent
     esp-idf HEADER BODY KEY OUT                  opens header || body as esp_encrypted_img does
+    ecies REPOSITORY CHIP KEYS OUT               opens each device's own file, found by its HMAC key
+    hmac-keys FOLDER COUNT                       makes HMAC keys and their public keys
     certificate CA SERVER TIME                   verifies the chain for localhost and 127.0.0.1
 """
 
@@ -12,6 +14,7 @@ import datetime
 import hashlib
 import hmac
 import ipaddress
+import os
 import pathlib
 import struct
 import sys
@@ -23,6 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 
 
@@ -187,6 +191,56 @@ def esp_idf(header, body, key):
     return gcm_open(content, header[388:404], header[408:424], body)
 
 
+ECIES_SALT = bytes.fromhex("0e2160642dae76d33448e43d7720123d9f3b1eceb88e573a4e8f7fb94ff0c869")
+
+
+def ecies_key(hmac_key):
+    scalar = hashlib.pbkdf2_hmac("sha256", hmac_key, ECIES_SALT, 2048)
+    return ec.derive_private_key(int.from_bytes(scalar, "big"), ec.SECP256R1())
+
+
+def public_info(key, encoding):
+    return key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def hmac_keys(folder, count):
+    for number in range(count):
+        hmac_key = os.urandom(32)
+        (folder / f"{number}.bin").write_bytes(hmac_key)
+        pem = public_info(ecies_key(hmac_key), serialization.Encoding.PEM)
+        (folder / f"{number}.pem").write_bytes(pem)
+
+
+def ecies_open(file, key):
+    header, body = file[:512], file[512:]
+    assert header[:4] == bytes.fromhex("cfb68807")
+    (size,) = struct.unpack("<I", header[404:408])
+    assert size == len(body) and header[100:388] == bytes(288) and header[424:] == bytes(88)
+    shared = key.exchange(ec.ECDH(), point(b"\x04" + header[4:68]))
+    content = HKDF(hashes.SHA256(), 32, header[68:100], b"_esp_enc_img_ecc").derive(shared)
+    return gcm_open(content, header[388:404], header[408:424], body)
+
+
+def ecies(repository, chip, keys, out):
+    _, releases, manifests = metadata(repository)
+    offer = next(offer for offer in releases[6] if offer[2] == chip)
+    part = manifests[offer[1], chip][10][0]
+    ephemeral, images = set(), 0
+    for path in sorted(keys.glob("*.bin")):
+        key = ecies_key(path.read_bytes())
+        device = repository / "idf" / sha(public_info(key, serialization.Encoding.DER)).hex()
+        digest = (device / f"{part[5].hex()}.link").read_bytes()
+        file = (device / f"{digest.hex()}.bin").read_bytes()
+        assert sha(file) == digest
+        image = ecies_open(file, key)
+        assert sha(image) == part[3]
+        ephemeral.update([file[4:68], file[68:100], file[388:404]])
+        images += 1
+    assert len(ephemeral) == 3 * images, "a key, salt or IV was used twice"
+    out.write_bytes(image)
+    print(images, "files opened")
+
+
 def certificate(ca, server, time):
     roots = x509.verification.Store(x509.load_pem_x509_certificates(ca))
     leaf = x509.load_pem_x509_certificates(server)[0]
@@ -208,6 +262,11 @@ def main(command, *args):
     elif command == "esp-idf":
         image = esp_idf(*(read(path) for path in args[:3]))
         pathlib.Path(args[3]).write_bytes(image)
+    elif command == "ecies":
+        repository, keys, out = (pathlib.Path(args[at]) for at in (0, 2, 3))
+        ecies(repository, int(args[1]), keys, out)
+    elif command == "hmac-keys":
+        hmac_keys(pathlib.Path(args[0]), int(args[1]))
     elif command == "certificate":
         certificate(read(args[0]), read(args[1]), int(args[2]))
     else:

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use espseal_crypto::ecies::HmacKey;
 use espseal_format::chip::ChipId;
 use espseal_format::repository::Resource;
 use espseal_format::units::DeviceId;
-use espseal_publish::enrolment::Device;
+use espseal_publish::enrolment::{Device, ecies};
 use espseal_publish::image_signing::{ImageKind, sign_image};
 use espseal_publish::observer::Unwatched;
 use espseal_publish::project::Project;
@@ -124,6 +125,44 @@ fn python_opens_header_and_body_with_two_rsa_keys_from_one_stored_body() {
     };
     assert_ne!(one[4..388], two[4..388]);
     assert_eq!((&one[..4], &one[388..]), (&two[..4], &two[388..]));
+}
+
+#[test]
+fn python_opens_the_file_of_each_ecies_device_by_its_hmac_key() {
+    const COUNT: usize = 24;
+    let bench = Bench::new();
+    let keys = bench.path("keys");
+    fs::create_dir(&keys).unwrap();
+    let folder = keys.to_str().unwrap();
+    oracle(&["hmac-keys", folder, &COUNT.to_string()]);
+    let mut enrol = |number: usize| {
+        // The same public key comes out of the HMAC key on our side.
+        let pem = fs::read_to_string(keys.join(format!("{number}.pem"))).unwrap();
+        let key = fs::read(keys.join(format!("{number}.bin"))).unwrap();
+        let own = HmacKey::from_bytes(key.try_into().unwrap()).device_key();
+        assert_eq!(ecies::to_pem(&own.unwrap().public_key()), pem);
+        let record = format!(
+            "kind = \"esp-idf-ecies\"\nchip = \"esp32c3\"\nchannel = \"production\"\n\
+             ecies-public-key = \"\"\"\n{pem}\"\"\"\n"
+        );
+        bench
+            .enrol(&bench.write("device.toml", record.as_bytes()))
+            .unwrap();
+    };
+    (0..COUNT - 2).for_each(&mut enrol);
+    let image = App {
+        length: 100_001,
+        ..App::new(C3)
+    }
+    .signed();
+    bench.release(&image);
+    (COUNT - 2..COUNT).for_each(&mut enrol);
+    let out = bench.path("opened.bin");
+    let repository = bench.project().join("repository");
+    let paths = [repository.to_str().unwrap(), out.to_str().unwrap()];
+    oracle(&["ecies", paths[0], "5", folder, paths[1]]);
+    assert_eq!(fs::read(out).unwrap(), image);
+    println!("{COUNT} files opened by Python's cryptography");
 }
 
 #[test]

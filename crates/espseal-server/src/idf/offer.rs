@@ -1,7 +1,7 @@
-//! Which body an ESP-IDF device may have now.
+//! Which image an ESP-IDF device may have now.
 //!
 //! Subscription, `now`, `releases`, the offer for its channel and chip, holds, state, cohort, and a
-//! header made for it. Signatures are not checked here: the server holds no key and is not trusted,
+//! header or a file made for it. Signatures are not checked here: the server holds no key and is not trusted,
 //! so a check would protect nobody. What the maker has signed is honoured all the same.
 
 use std::fmt;
@@ -29,7 +29,8 @@ pub(crate) enum Withheld {
     Held,
     /// The rollout has not reached the device.
     OutsideCohort,
-    /// The device has no header for the body: it was enrolled after the release was published.
+    /// The device has neither a header for the body nor a file of its own: it was enrolled after the
+    /// release was published.
     NoHeader,
     /// A signed document is over; the name of the document.
     Expired(&'static str),
@@ -54,7 +55,9 @@ impl fmt::Display for Withheld {
             Self::NoOffer => f.write_str("the channel has no offer for the chip"),
             Self::Held => f.write_str("the offer is held"),
             Self::OutsideCohort => f.write_str("the device is outside the cohort"),
-            Self::NoHeader => f.write_str("no header for the device: publish the release again"),
+            Self::NoHeader => {
+                f.write_str("nothing sealed for the device: publish the release again")
+            }
             Self::Expired(document) => write!(f, "{document} has expired: publish a new one"),
             Self::Inconsistent(document) => {
                 write!(f, "{document} is missing, malformed or another than named")
@@ -63,11 +66,12 @@ impl fmt::Display for Withheld {
     }
 }
 
-/// Returns the digest of the body on offer, or why there is none.
+/// Returns the digest that names the device's image: of the body on offer for the RSA scheme, of the
+/// device's own file for the ECIES scheme; or why there is none.
 ///
 /// # Errors
 /// The repository's file system fails.
-pub(crate) fn body_for(site: &Site, device: &DeviceId) -> io::Result<Result<Digest, Withheld>> {
+pub(crate) fn image_for(site: &Site, device: &DeviceId) -> io::Result<Result<Digest, Withheld>> {
     let read = |resource: &Resource<'_>, limit| site.repository.read(resource, limit);
     let Some(bytes) = read(&Resource::IdfSubscription(device), MAX_RECORD_LEN)? else {
         return Ok(Err(Withheld::NoSubscription));
@@ -126,13 +130,19 @@ pub(crate) fn body_for(site: &Site, device: &DeviceId) -> io::Result<Result<Dige
         Some((_, len)) if len == u64::from(manifest.component.body_length) => {}
         _ => return Ok(Err(Withheld::Inconsistent("body"))),
     }
-    if !site.repository.has(&Resource::IdfHeader {
-        device,
-        body: &body,
-    }) {
-        return Ok(Err(Withheld::NoHeader));
+    let (has, body) = (
+        |resource: &Resource<'_>| site.repository.has(resource),
+        &body,
+    );
+    if has(&Resource::IdfHeader { device, body }) {
+        return Ok(Ok(*body));
     }
-    Ok(Ok(body))
+    let Some(link) = read(&Resource::IdfLink { device, body }, Digest::LEN)? else {
+        return Ok(Err(Withheld::NoHeader));
+    };
+    let file = link.try_into().map(Digest).ok();
+    let stored = file.filter(|file| has(&Resource::IdfFile { device, file }));
+    Ok(stored.ok_or(Withheld::Inconsistent("file of the device")))
 }
 
 /// The payload of a COSE_Sign1, unverified.

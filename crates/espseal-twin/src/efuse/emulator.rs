@@ -58,7 +58,7 @@ pub fn parse(chip: ChipId, file: &[u8]) -> Result<Efuses, EmulatorFileError> {
         efuses.load_block(index, bytes);
         rest = after;
     }
-    Ok(efuses.checked_revision()?)
+    Ok(efuses.of_read_revision()?)
 }
 
 /// Why a file is not an emulator's eFuse file.

@@ -231,7 +231,7 @@ fn check_value(efuses: &Efuses, field: &Field, value: u64) -> Result<Change, Esp
     if field.name == "ADC_VREF" {
         return Err(EspefuseRefusal::Unsupported { field: field.name });
     }
-    let is_purpose = |entry: &&KeyBlock| entry.role == KeyRole::Purpose(*field);
+    let is_purpose = |entry: &&KeyBlock| matches!(entry.role, KeyRole::Purpose(own) if own.low == *field || own.high == Some(*field));
     if let Some(entry) = efuses.map().keys.iter().find(is_purpose) {
         check_purpose(efuses.chip(), efuses.map(), entry, field, value)?;
     }

@@ -17,7 +17,7 @@ use core::ops::Range;
 use std::collections::BTreeMap;
 
 use espseal_format::chip::ChipId;
-use espseal_format::efuse::{ByteOrder, Field, KeyBlock, KeyPurpose, KeyRole};
+use espseal_format::efuse::{ByteOrder, Field, KeyBlock, KeyPurpose, KeyRole, PurposeField};
 
 use super::{BLOCK_SIZE, EfuseError, Efuses, mask, put};
 
@@ -174,9 +174,18 @@ impl Efuses {
         }
     }
 
-    pub(super) fn purpose(&self, field: &Field) -> KeyPurpose {
-        let number = u8::try_from(self.get(field)).unwrap_or(u8::MAX);
-        self.map().purpose(number)
+    pub(super) fn purpose(&self, field: &PurposeField) -> KeyPurpose {
+        self.map().purpose(field.join(|part| self.get(part)))
+    }
+
+    /// The purpose that a field is a part of.
+    fn purpose_with(&self, field: &Field) -> Option<KeyPurpose> {
+        self.map().keys.iter().find_map(|entry| match entry.role {
+            KeyRole::Purpose(whole) if whole.low == *field || whole.high == Some(*field) => {
+                Some(self.purpose(&whole))
+            }
+            _ => None,
+        })
     }
 
     /// Whether nothing was done with this key block; not so for a block that holds no keys.
@@ -191,7 +200,9 @@ impl Efuses {
         let block = usize::from(entry.key.block);
         let purpose_free = match entry.role {
             KeyRole::Purpose(field) => {
-                self.get(&field) == 0 && !field.write_protect.is_some_and(|bit| self.is_wr_dis(bit))
+                let locked = field.low.write_protect;
+                field.join(|part| self.get(part)) == 0
+                    && !locked.is_some_and(|bit| self.is_wr_dis(bit))
             }
             _ => true,
         };
@@ -328,8 +339,10 @@ impl Efuses {
         }
         match entry.role {
             KeyRole::Purpose(field) => {
-                plan.fields.push((field, number.into()));
-                plan.wr_dis |= field.write_protect.map_or(0, |bit| 1 << bit);
+                for (part, value) in field.split(number) {
+                    plan.fields.push((part, value));
+                    plan.wr_dis |= part.write_protect.map_or(0, |bit| 1 << bit);
+                }
             }
             KeyRole::Shared { whole } if purpose == KeyPurpose::XtsAes128Key => {
                 plan.fields.push((whole, 1));
@@ -383,7 +396,7 @@ impl Efuses {
             if burnt & !value != 0 {
                 return Err(EfuseError::PurposeTaken {
                     field: field.name,
-                    found: self.purpose(field),
+                    found: self.purpose_with(field).unwrap_or(KeyPurpose::User),
                 });
             }
             if field.write_protect.is_some_and(|bit| self.is_wr_dis(bit)) {

@@ -32,6 +32,6 @@ impl Efuses {
         if wiring == Wiring::BeforeRevision3 && chip == ChipId::Esp32 {
             efuses.silicon = Silicon::BeforeRevision3;
         }
-        efuses.checked_revision()
+        efuses.of_read_revision()
     }
 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use espseal_format::chip::ChipId;
+use espseal_format::chip::{self, ChipId};
 use espseal_format::efuse::Field;
 
 use super::{EfuseError, Efuses, Silicon, put};
@@ -40,12 +40,12 @@ impl Efuses {
     /// # Errors
     /// [`EfuseError::UnknownChip`], [`EfuseError::NoSuchRevision`].
     pub fn as_shipped(chip: ChipId, revision: Option<u16>, mac: Mac) -> Result<Self, EfuseError> {
-        let mut efuses = Self::blank(chip)?;
+        let newest = chip::chip(chip).ok_or(EfuseError::UnknownChip(chip))?;
+        let revision = revision.unwrap_or(newest.usual_revision);
+        let model = chip::chip_of_revision(chip, revision);
+        let model = model.ok_or(EfuseError::NoSuchRevision { chip, revision })?;
+        let mut efuses = Self::of_model(model);
         let map = efuses.map();
-        let revision = revision.unwrap_or(efuses.model.usual_revision);
-        if !efuses.model.revisions.contains(&revision) {
-            return Err(EfuseError::NoSuchRevision { chip, revision });
-        }
         let (major, minor) = (revision / 100, revision % 100);
         let burnt = if chip == ChipId::Esp32 {
             let (major, silicon) =
@@ -93,13 +93,15 @@ impl Efuses {
         Mac(mac)
     }
 
-    /// Refuses eFuses that were read for a revision that the chip's table does not describe.
-    pub(super) fn checked_revision(self) -> Result<Self, EfuseError> {
+    /// Takes the table of the revision that was read, which lies where it does in every table.
+    ///
+    /// # Errors
+    /// [`EfuseError::NoSuchRevision`] when no table describes it.
+    pub(super) fn of_read_revision(mut self) -> Result<Self, EfuseError> {
         let (chip, revision) = (self.chip(), self.revision());
-        if self.model.revisions.contains(&revision) {
-            return Ok(self);
-        }
-        Err(EfuseError::NoSuchRevision { chip, revision })
+        let model = chip::chip_of_revision(chip, revision);
+        self.model = model.ok_or(EfuseError::NoSuchRevision { chip, revision })?;
+        Ok(self)
     }
 
     /// Reads a number from fields that hold its bits, lowest first.

@@ -80,7 +80,7 @@ pub fn parse(chip: ChipId, file: &[u8]) -> Result<Efuses, VirtFileError> {
     {
         efuses.controller.check_values = *check;
     }
-    Ok(efuses.checked_revision()?)
+    Ok(efuses.of_read_revision()?)
 }
 
 /// Why a file is not one of `espefuse --virt`.

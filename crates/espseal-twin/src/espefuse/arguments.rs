@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use espseal_format::chip::ChipId;
+use espseal_format::chip::{self, ChipId};
 
 use super::EspefuseError;
 
@@ -368,7 +368,7 @@ fn chip(globals: &[(&'static str, OsString)]) -> Result<ChipId, EspefuseError> {
         name => name
             .parse()
             .ok()
-            .filter(|chip| !super::table::rows(*chip).is_empty())
+            .filter(|id| chip::chip(*id).is_some_and(|chip| !super::table::rows(chip).is_empty()))
             .ok_or_else(|| EspefuseError::UnknownChip(text(given))),
     }
 }

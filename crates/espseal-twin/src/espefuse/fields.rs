@@ -66,7 +66,7 @@ pub(super) fn burn_efuse(
 /// Reads a name and a value.
 fn wish(session: &Session<'_>, name: &str, text: Option<&str>) -> Result<Vec<Wish>, EspefuseError> {
     let chip = session.chip();
-    let row = rows(chip)
+    let row = rows(session.efuses.model())
         .iter()
         .find(|row| row.listed && (row.name == name || row.aliases.contains(&name)));
     let Some(row) = row else {
@@ -196,7 +196,8 @@ fn purpose(session: &Session<'_>, field: &'static Field, text: &str) -> Result<u
     let refused = map
         .keys
         .iter()
-        .any(|entry| entry.role == KeyRole::Purpose(*field) && entry.refuses.contains(&purpose));
+        .filter(|entry| matches!(entry.role, KeyRole::Purpose(own) if own.low == *field))
+        .any(|entry| entry.refuses.contains(&purpose));
     match refused {
         true => Err(EspefuseError::HardwareBug {
             field: field.name,
@@ -380,7 +381,7 @@ pub(super) fn not_twice(names: &[String]) -> Result<(), EspefuseError> {
 
 /// The field of a name or alias.
 fn named(session: &Session<'_>, name: &str) -> Result<&'static Field, EspefuseError> {
-    let row = rows(session.chip())
+    let row = rows(session.efuses.model())
         .iter()
         .find(|row| row.listed && (row.name == name || row.aliases.contains(&name)));
     session.field(row.map_or(name, |row| row.name))

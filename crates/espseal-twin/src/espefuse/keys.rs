@@ -268,7 +268,7 @@ fn save(
         && entry.refuses.contains(&purpose)
     {
         let purpose = purpose.to_string();
-        let field = field.name;
+        let field = field.low.name;
         return Err(EspefuseError::HardwareBug { field, purpose });
     }
     let name = match part.purpose {
@@ -281,19 +281,22 @@ fn save(
     session.save(field, bits, force)?;
     match (entry.role, part.purpose, number) {
         (KeyRole::Purpose(purpose), _, Some(number)) => {
-            let purpose = session.field(purpose.name)?;
-            let burnt = purpose.get(&session.efuses.read_block(0)).unwrap_or(0);
-            if burnt != u64::from(number) && session.is_locked(purpose) {
-                return Err(EspefuseError::WriteProtected(purpose.name));
+            let settings = session.efuses.read_block(0);
+            let burnt = purpose.join(|part| part.get(&settings).unwrap_or(0));
+            if burnt != number && session.is_locked(&purpose.low) {
+                return Err(EspefuseError::WriteProtected(purpose.low.name));
             }
-            session.save_field(purpose, number.into(), force)?;
+            for (part, value) in purpose.split(number) {
+                let part = session.field(part.name)?;
+                session.save_field(part, value, force)?;
+            }
             if part.purpose == Named::One(KeyPurpose::EcdsaKey) && session.efuses.revision() < 102 {
                 // The H2's first silicon has to be told to draw its nonces itself.
                 if let Ok(forced) = session.field("ECDSA_FORCE_USE_HARDWARE_K") {
                     session.save_field(forced, 1, force)?;
                 }
             }
-            protect(session, purpose.write_protect)?;
+            protect(session, purpose.low.write_protect)?;
         }
         (KeyRole::Purpose(_), _, None) => return Err(no_purpose("of this name".into())),
         (KeyRole::Shared { whole }, Named::One(KeyPurpose::XtsAes128Key), _) => {

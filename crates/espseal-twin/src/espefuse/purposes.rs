@@ -27,8 +27,10 @@ pub(super) fn named(chip: ChipId, map: &EfuseMap, name: &str) -> Option<Named> {
         "XTS_AES_256_KEY" if has(KeyPurpose::XtsAes256Key1) => return Some(Named::Xts256),
         "ECDSA_KEY_P384" if newer => return Some(Named::EcdsaP384),
         "ECDSA_KEY_P256" if newer => return Some(Named::One(KeyPurpose::EcdsaKey)),
-        // Nothing but a number that the field is too narrow for.
-        "ECDSA_KEY_P192" | "ECDSA_KEY_P384_L" | "ECDSA_KEY_P384_H" if chip == ChipId::Esp32P4 => {
+        // Before revision 3.0, nothing but a number that the field is too narrow for.
+        "ECDSA_KEY_P192" | "ECDSA_KEY_P384_L" | "ECDSA_KEY_P384_H"
+            if chip == ChipId::Esp32P4 && !has(KeyPurpose::EcdsaKeyP192) =>
+        {
             return Some(Named::Custom(match name {
                 "ECDSA_KEY_P192" => 16,
                 "ECDSA_KEY_P384_L" => 17,
@@ -41,7 +43,8 @@ pub(super) fn named(chip: ChipId, map: &EfuseMap, name: &str) -> Option<Named> {
         return Some(Named::Custom(number));
     }
     let purpose = KeyPurpose::from_name(name)?;
-    has(purpose).then_some(Named::One(purpose))
+    let number = map.purpose_number(purpose)?;
+    (!is_custom(chip, map, number)).then_some(Named::One(purpose))
 }
 
 /// The number of a purpose that fits one block; `None` for a name that the chip does not have.
@@ -57,10 +60,8 @@ pub(super) fn purpose_number(chip: ChipId, map: &EfuseMap, name: &str) -> Option
 pub(super) fn name_of(chip: ChipId, map: &EfuseMap, number: u8) -> Option<String> {
     let newer = matches!(chip, ChipId::Esp32C5 | ChipId::Esp32P4);
     match map.purpose(number) {
+        _ if is_custom(chip, map, number) => Some(format!("CUSTOM_{number}")),
         KeyPurpose::EcdsaKey if newer => Some("ECDSA_KEY_P256".into()),
-        KeyPurpose::Unknown(number) => {
-            is_custom(chip, map, number).then(|| format!("CUSTOM_{number}"))
-        }
         purpose => purpose.name().map(Into::into),
     }
 }
@@ -80,10 +81,12 @@ fn custom(chip: ChipId, map: &EfuseMap, name: &str) -> Option<u8> {
 
 /// Whether a number has no meaning and may be burnt.
 fn is_custom(chip: ChipId, map: &EfuseMap, number: u8) -> bool {
-    let known = !matches!(map.purpose(number), KeyPurpose::Unknown(_));
-    // The ESP32-P4's later revisions have a meaning for these.
-    let later = chip == ChipId::Esp32P4 && (16..=18).contains(&number);
-    highest(chip).is_some_and(|highest| number <= highest) && !known && !later
+    let known = match chip {
+        // espefuse knows those of all revisions, but not the keys for external RAM.
+        ChipId::Esp32P4 => number <= 12 || (16..=18).contains(&number),
+        _ => !matches!(map.purpose(number), KeyPurpose::Unknown(_)),
+    };
+    highest(chip).is_some_and(|highest| number <= highest) && !known
 }
 
 /// The highest number that espefuse has a name for.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use espseal_format::chip::ChipId;
-use espseal_format::efuse::Field;
+use espseal_format::efuse::{Field, KeyRole};
 
 use super::EspefuseError;
 use super::arguments::Request;
@@ -112,7 +112,7 @@ pub(super) fn is_calibrated(efuses: &Efuses) -> bool {
 /// Everything that there is to say.
 fn entries(efuses: &Efuses) -> Vec<Entry> {
     let map = efuses.map();
-    let mut entries: Vec<Entry> = rows(efuses.chip())
+    let mut entries: Vec<Entry> = rows(efuses.model())
         .iter()
         .filter_map(|row| entry(efuses, row))
         .collect();
@@ -270,8 +270,15 @@ fn value(efuses: &Efuses, field: &Field, kind: Kind, raw: &[u8], number: u64) ->
             }
         }
         Kind::Purpose => {
-            let purpose = u8::try_from(number).unwrap_or(u8::MAX);
-            let name = name_of(efuses.chip(), efuses.map(), purpose);
+            let mut keys = efuses.map().keys.iter();
+            let number = keys.find_map(|entry| match entry.role {
+                KeyRole::Purpose(whole) if whole.low == *field => {
+                    let read = |part: &Field| part.get(&efuses.read_block(0)).unwrap_or(0);
+                    Some(whole.join(read))
+                }
+                _ => None,
+            });
+            let name = name_of(efuses.chip(), efuses.map(), number.unwrap_or(u8::MAX));
             Value::Text(name.unwrap_or_else(|| "FORBIDDEN_STATE".into()))
         }
         Kind::Pin if number >= 30 => Value::Number(number + 2),

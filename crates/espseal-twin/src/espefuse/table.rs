@@ -13,7 +13,7 @@ mod esp32p4;
 mod esp32s2;
 mod esp32s3;
 
-use espseal_format::chip::ChipId;
+use espseal_format::chip::{Chip, ChipId};
 
 /// One field of a summary.
 #[derive(Debug)]
@@ -141,8 +141,8 @@ const fn shown(
 }
 
 /// The fields of a chip; nothing for one without a table.
-pub(super) const fn rows(chip: ChipId) -> &'static [Row] {
-    match chip {
+pub(super) const fn rows(chip: &Chip) -> &'static [Row] {
+    match chip.id {
         ChipId::Esp32 => esp32::ROWS,
         ChipId::Esp32S2 => esp32s2::ROWS,
         ChipId::Esp32S3 => esp32s3::ROWS,
@@ -152,6 +152,7 @@ pub(super) const fn rows(chip: ChipId) -> &'static [Row] {
         ChipId::Esp32C6 => esp32c6::ROWS,
         ChipId::Esp32C61 => esp32c61::ROWS,
         ChipId::Esp32H2 => esp32h2::ROWS,
+        ChipId::Esp32P4 if chip.revisions.start < 300 => esp32p4::before_revision_3::ROWS,
         ChipId::Esp32P4 => esp32p4::ROWS,
         _ => &[],
     }

@@ -19,7 +19,7 @@ impl FactoryPlan<'_> {
         else {
             return Ok(());
         };
-        let model = self.model()?;
+        let model = efuses.model();
         let release = &model.locks.release;
         let shared = model
             .efuse
@@ -67,7 +67,7 @@ impl FactoryPlan<'_> {
 
     /// Secure boot v2 as this silicon has it.
     fn secure_boot(&self, efuses: &Efuses) -> Result<SecureBootScheme, FactoryError> {
-        let (model, revision) = (self.model()?, efuses.revision());
+        let (model, revision) = (efuses.model(), efuses.revision());
         let schemes = [SecureBootScheme::V2Rsa, SecureBootScheme::V2Ecdsa];
         let mut schemes = schemes.into_iter();
         let scheme = schemes.find(|scheme| model.boots_with(*scheme, revision));

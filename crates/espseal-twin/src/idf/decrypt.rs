@@ -1,4 +1,4 @@
-//! `esp_encrypted_img`, RSA scheme: decrypts a download piece by piece.
+//! `esp_encrypted_img`, both schemes: decrypts a download piece by piece.
 //!
 //! Plaintext is handed out before the tag is checked; only [`Decryptor::end`] checks it.
 //!
@@ -6,6 +6,11 @@
 
 use aws_lc_rs::rsa::{Pkcs1PrivateDecryptingKey, PrivateDecryptingKey};
 use espseal_crypto::content::{BodyKeystream, ContentKey, Iv, Tag};
+use zeroize::Zeroizing;
+
+use crate::efuse::{Efuses, HmacPeripheral};
+
+mod ecies;
 
 const HEADER: usize = 512;
 const MAGIC: [u8; 4] = [0xCF, 0xB6, 0x88, 0x07];
@@ -14,9 +19,17 @@ const CACHE: usize = 16;
 
 /// State of one decryption.
 pub struct Decryptor {
-    key: Pkcs1PrivateDecryptingKey,
+    key: DeviceKey,
     header: Vec<u8>,
     body: Option<Body>,
+}
+
+/// Where the content key comes from.
+enum DeviceKey {
+    /// `PRE_ENCRYPTED_OTA_USE_RSA`: it is in the header, wrapped.
+    Rsa(Box<Pkcs1PrivateDecryptingKey>),
+    /// `PRE_ENCRYPTED_OTA_USE_ECIES`: it is agreed on.
+    Ecies(HmacPeripheral),
 }
 
 /// What is known once the header is complete.
@@ -37,7 +50,7 @@ struct Body {
 }
 
 impl Decryptor {
-    /// Takes the device's RSA-3072 private key (PKCS#8 DER).
+    /// RSA scheme: takes the device's RSA-3072 private key (PKCS#8 DER).
     ///
     /// # Errors
     /// [`DecryptError::PrivateKey`].
@@ -45,18 +58,33 @@ impl Decryptor {
         let key = PrivateDecryptingKey::from_pkcs8(private_key_pkcs8)
             .map_err(|_| DecryptError::PrivateKey)?;
         let key = Pkcs1PrivateDecryptingKey::new(key).map_err(|_| DecryptError::PrivateKey)?;
-        Ok(Self {
+        Ok(Self::with(DeviceKey::Rsa(Box::new(key))))
+    }
+
+    /// ECIES scheme: takes the key in eFuse key block `hmac_key_id`, counted from 0
+    /// (`esp_decrypt_cfg_t::hmac_key_id`).
+    ///
+    /// # Errors
+    /// [`DecryptError::HmacKeyNotFound`] unless the block's purpose is `HMAC_UP`.
+    pub fn ecies(efuses: &Efuses, hmac_key_id: usize) -> Result<Self, DecryptError> {
+        let peripheral = efuses.hmac_peripheral(hmac_key_id);
+        let peripheral = peripheral.ok_or(DecryptError::HmacKeyNotFound)?;
+        Ok(Self::with(DeviceKey::Ecies(peripheral)))
+    }
+
+    const fn with(key: DeviceKey) -> Self {
+        Self {
             key,
             header: Vec::new(),
             body: None,
-        })
+        }
     }
 
     /// Takes the next piece; returns the plaintext that it completes, perhaps none
     /// (`ESP_ERR_NOT_FINISHED` with no data).
     ///
     /// # Errors
-    /// [`DecryptError::Magic`], [`DecryptError::Unwrap`].
+    /// [`DecryptError::Magic`], [`DecryptError::Unwrap`], [`DecryptError::Derive`].
     pub fn update(&mut self, mut data: &[u8]) -> Result<Vec<u8>, DecryptError> {
         if self.body.is_none() {
             let (head, rest) = data.split_at(data.len().min(HEADER - self.header.len()));
@@ -94,15 +122,27 @@ impl Decryptor {
     }
 }
 
+impl DeviceKey {
+    /// `process_gcm_key`.
+    fn content_key(&self, wrapped: &[u8]) -> Result<ContentKey, DecryptError> {
+        match self {
+            Self::Rsa(key) => {
+                let mut plain = Zeroizing::new(vec![0; key.min_output_size()]);
+                let unwrapped = key
+                    .decrypt(wrapped, &mut plain)
+                    .map_err(|_| DecryptError::Unwrap)?;
+                let key = *unwrapped.first_chunk().ok_or(DecryptError::Unwrap)?;
+                Ok(ContentKey::from_bytes(key))
+            }
+            Self::Ecies(peripheral) => ecies::content_key(&ecies::scalar(peripheral), wrapped),
+        }
+    }
+}
+
 impl Body {
-    fn open(key: &Pkcs1PrivateDecryptingKey, header: &[u8; HEADER]) -> Result<Self, DecryptError> {
+    fn open(key: &DeviceKey, header: &[u8; HEADER]) -> Result<Self, DecryptError> {
         let field = |range: core::ops::Range<usize>| header.get(range).unwrap_or_default();
-        let mut plain = vec![0; key.min_output_size()];
-        let unwrapped = key
-            .decrypt(field(4..388), &mut plain)
-            .map_err(|_| DecryptError::Unwrap)?;
-        let key = *unwrapped.first_chunk().ok_or(DecryptError::Unwrap)?;
-        let key = ContentKey::from_bytes(key);
+        let key = key.content_key(field(4..388))?;
         let iv = Iv(field(388..404).first_chunk().copied().unwrap_or_default());
         let length = field(404..408).first_chunk().copied().unwrap_or_default();
         let tag = Tag(field(408..424).first_chunk().copied().unwrap_or_default());
@@ -146,12 +186,18 @@ pub enum DecryptError {
     /// The caller's private key does not parse.
     #[error("the private key is not an RSA key in PKCS#8 DER form")]
     PrivateKey,
+    /// The application names an eFuse block without an HMAC key.
+    #[error("Could not find HMAC key in configured eFuse block!")]
+    HmacKeyNotFound,
     /// The file is not a sealed image.
     #[error("Magic Verification failed")]
     Magic,
     /// The content key was wrapped for another device.
     #[error("Unable to decipher GCM key")]
     Unwrap,
+    /// The sender's public key is not a point on the curve.
+    #[error("Failed to derive GCM key")]
+    Derive,
     /// More or less data came than the header states.
     #[error("Decryption process not completed successfully")]
     Incomplete,

@@ -36,9 +36,14 @@ fn random_command_lines_leave_the_file_that_espefuse_leaves() {
     let (sequences, lines) = lines();
     for chip in CHIPS {
         for sequence in 0..sequences {
-            let mut random = Random(u64::from(chip.id.to_u16()) << 40 | sequence | 1 << 33);
+            let seed = u64::from(chip.id.to_u16()) << 40 | u64::from(chip.revisions.start) << 16;
+            let mut random = Random(seed | sequence | 1 << 33);
             for name in ["theirs.bin", "ours.bin"] {
-                let _ = fs::remove_file(folder.path().join(name));
+                let path = folder.path().join(name);
+                match chip.revisions.start {
+                    0 => drop(fs::remove_file(path)),
+                    _ => fs::write(path, virt::encode(&crate::silicon(chip))).unwrap(),
+                }
             }
             let mut history = Vec::new();
             for index in 0..lines {
@@ -50,6 +55,13 @@ fn random_command_lines_leave_the_file_that_espefuse_leaves() {
                 let target = chip.id.target().unwrap();
                 let theirs = tool.call(folder.path(), &argv(target, "theirs.bin", &words));
                 let ours = call(folder.path(), &argv(target, "ours.bin", &words), &keys);
+                let files =
+                    ["ours.bin", "theirs.bin"].map(|name| fs::read(folder.path().join(name)));
+                if let [Ok(ours), Ok(theirs)] = &files
+                    && crate::guards_of_other_silicon(chip, ours, theirs)
+                {
+                    break;
+                }
                 let difference = compare(folder.path(), &theirs, &ours, index % 8 == 7);
                 if let Some(difference) = difference {
                     differences.push(format!(

@@ -1,6 +1,6 @@
 """Applies operations to virtual eFuses with espefuse's public Python API, one JSON line at a time.
 
-A request is {"chip", "operations": [...]}; the answer is a list with, for each operation,
+A request is {"chip", "file", "operations": [...]}, the file in hex, empty for a blank chip; the answer is a list with, for each operation,
 {"refused": message or null, "file": the whole eFuse file in hex}.
 
 Starting espefuse for a chip costs more than ten operations. So each operation runs in a child
@@ -96,17 +96,20 @@ def main():
     started = {}
     for line in sys.stdin:
         request = json.loads(line)
-        chip = request["chip"]
+        chip, given = request["chip"], bytes.fromhex(request["file"])
         if os.path.exists(ANSWERS):
             os.remove(ANSWERS)
         with open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
-            if chip not in started:
+            if (chip, given) not in started:
                 if os.path.exists(FILE):
                     os.remove(FILE)
-                started[chip] = (start(chip), contents())
-            commands, blank = started[chip]
+                if given:
+                    with open(FILE, "wb") as file:
+                        file.write(given)
+                started[chip, given] = (start(chip), contents())
+            commands, first = started[chip, given]
             with open(FILE, "wb") as file:
-                file.write(blank)
+                file.write(first)
             sys.stdout.flush()
             child = os.fork()
             if not child:

@@ -138,6 +138,16 @@ impl Operation {
                 if pem || purpose == KeyPurpose::Reserved {
                     continue;
                 }
+                // espefuse has no names for what ESP-IDF calls these, and takes the numbers for custom.
+                let external_ram = matches!(
+                    purpose,
+                    KeyPurpose::XtsAes128PsramKey
+                        | KeyPurpose::XtsAes256PsramKey1
+                        | KeyPurpose::XtsAes256PsramKey2
+                );
+                if chip.id == ChipId::Esp32P4 && external_ram {
+                    continue;
+                }
                 let length = match purpose {
                     KeyPurpose::XtsAes128KeyDerived => 16,
                     _ => 32,

@@ -20,8 +20,8 @@ const URL: &str = "https://updates.example.com/idf/1/latest";
 const PENDING: u32 = 1;
 
 /// A server in memory with the quirks under test.
-struct Server {
-    file: Vec<u8>,
+pub(crate) struct Server {
+    pub(crate) file: Vec<u8>,
     head_status: u16,
     chunked: bool,
     redirects: VecDeque<String>,
@@ -30,7 +30,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(file: Vec<u8>) -> Self {
+    pub(crate) fn new(file: Vec<u8>) -> Self {
         let (redirects, asked) = (VecDeque::new(), Vec::new());
         Self {
             file,
@@ -129,7 +129,7 @@ fn running(chip: ChipId) -> VirtualDevice {
     device
 }
 
-fn download(max: Option<u32>) -> Download {
+pub(crate) fn download(max: Option<u32>) -> Download {
     Download {
         url: URL.into(),
         max_http_request_size: max,

@@ -14,6 +14,7 @@ mod first_boot;
 mod hardware;
 mod hostile_network;
 mod idf;
+mod idf_ecies;
 mod inspect;
 mod maker;
 mod otadata_model;

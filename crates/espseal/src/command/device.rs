@@ -1,10 +1,9 @@
-//! `espseal device`: enrols, lists and revokes devices.
+//! `espseal device`: enrols, lists and revokes devices, makes keys of ESP-IDF devices.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use comfy_table::Table;
-use espseal_publish::admission::Access;
 use espseal_publish::enrolment::registry::Registry;
 use espseal_publish::enrolment::{Device as Record, Recipient, Standing};
 use espseal_publish::project::Project;
@@ -13,10 +12,13 @@ use serde_json::json;
 use crate::answer::Answer;
 use crate::cli::{Context, Outcome};
 
-/// Enrols, lists and revokes devices.
+mod key;
+
+/// Enrols, lists and revokes devices, makes keys of ESP-IDF devices.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Device {
     Enroll(Enroll),
+    Key(key::Key),
     List(List),
     Revoke(Revoke),
 }
@@ -25,7 +27,8 @@ pub(crate) enum Device {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A record is a TOML file with the device's public keys:
-  kind = \"agent\"                 # or \"esp-idf-rsa\", with rsa-public-key instead of the two keys
+  kind = \"agent\"                 # or \"esp-idf-rsa\" with rsa-public-key instead of the two keys,
+                                 # or \"esp-idf-ecies\" with ecies-public-key
   chip = \"esp32c3\"
   channel = \"production\"
   encryption-key = \"04…\"         # HPKE public key, uncompressed P-256 point
@@ -61,6 +64,7 @@ impl Device {
     pub(super) fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Enroll(verb) => verb.run(context),
+            Self::Key(verb) => verb.run(),
             Self::List(_) => list(context),
             Self::Revoke(verb) => verb.run(context),
         }
@@ -72,14 +76,8 @@ impl Enroll {
         let observer = context.progress.watch_interrupt();
         let mut authority = context.authority()?;
         let devices = authority.read_devices(&self.records)?;
-        let mut enrolled = Vec::new();
-        let mut waiting = 0usize;
-        for device in devices {
-            let entry = describe(&device);
-            let access = authority.enrol(device, observer)?;
-            waiting = waiting.saturating_add(usize::from(access == Access::NextRelease));
-            enrolled.push(entry);
-        }
+        let enrolled: Vec<_> = devices.iter().map(describe).collect();
+        let waiting = authority.enrol_all(devices, observer)?.len();
         let count = enrolled.len();
         let mut answer = Answer::new(json!({ "enrolled": enrolled, "from-next-release": waiting }))
             .line(format_args!("enrolled {count} device(s)"));
@@ -145,6 +143,7 @@ fn kind(device: &Record) -> &'static str {
     match device.recipient {
         Recipient::Agent { .. } => "agent",
         Recipient::EspIdfRsa { .. } => "esp-idf-rsa",
+        Recipient::EspIdfEcies { .. } => "esp-idf-ecies",
     }
 }
 

@@ -13,6 +13,7 @@ use espseal_publish::observer::Observer;
 use serde_json::json;
 
 use super::chip;
+use super::escrow_options::{self, EscrowOptions};
 use super::flash_options::{crypt_config, offset};
 use crate::answer::Answer;
 use crate::cli::{Context, Outcome};
@@ -33,8 +34,10 @@ pub(super) struct FlashData {
     chip: ChipId,
     /// Flash encryption key, as espsecure's key file has it (16, 24, 32 or 64 bytes); only its owner
     /// may be able to read it.
-    #[arg(long, value_name = "FILE")]
-    flash_key: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "keys_by_mac")]
+    flash_key: Option<PathBuf>,
+    #[command(flatten)]
+    escrow: EscrowOptions,
     /// Where the first byte stands in flash: a multiple of 16.
     #[arg(long, value_name = "OFFSET", value_parser = offset)]
     address: FlashOffset,
@@ -55,9 +58,9 @@ impl FlashData {
                 "--json and the data would both go to standard output; name a file with --output";
             return Err(Failure::new(Blame::Usage, message));
         }
-        let key = self.key()?;
+        let (key, config) = self.key()?;
         let job = Job {
-            cipher: &FlashCipher::new(&key, self.flash_crypt_config),
+            cipher: &FlashCipher::new(&key, config),
             direction,
             offset: self.address,
             padding: match direction {
@@ -101,19 +104,25 @@ impl FlashData {
         )))
     }
 
-    /// Reads the key file for the chip.
-    fn key(&self) -> Result<FlashKey, Failure> {
-        let bytes = files::read_private(&self.flash_key, "a flash encryption key", LARGEST_KEY)?;
+    /// Reads the key for the chip, from its file or out of escrow.
+    fn key(&self) -> Result<(FlashKey, FlashCryptConfig), Failure> {
+        if let Some(escrowed) = self.escrow.open()? {
+            escrow_options::same_chip(&escrowed, Some(self.chip))?;
+            return Ok((escrowed.key, escrowed.config));
+        }
+        let path = self.flash_key.as_deref().unwrap_or(Path::new(""));
+        let bytes = files::read_private(path, "a flash encryption key", LARGEST_KEY)?;
         let keys = chip_table(self.chip)
             .map(|chip| chip.flash_encryption)
             .unwrap_or_default();
         let known = keys
             .iter()
             .find_map(|key| FlashKey::from_file(key.scheme, &bytes).ok());
+        let known = known.map(|key| (key, self.flash_crypt_config));
         known.ok_or_else(|| {
             let message = format_args!(
                 "{} has {} bytes, which is no flash encryption key of {}",
-                self.flash_key.display(),
+                path.display(),
                 bytes.len(),
                 self.chip
             );

@@ -13,6 +13,7 @@ use espseal_publish::blame::Blame;
 use espseal_publish::files::{self, Secrecy};
 use espseal_twin::inspect::flash::{Flash, KeyFile, bootloader_chip};
 
+use super::escrow_options::{self, EscrowOptions};
 use super::{chip, number};
 use crate::failure::Failure;
 
@@ -30,6 +31,8 @@ pub(crate) struct FlashOptions {
     /// Flash encryption key, as espsecure's key file has it (16, 24, 32 or 64 bytes).
     #[arg(long, value_name = "FILE")]
     flash_key: Option<PathBuf>,
+    #[command(flatten)]
+    escrow: EscrowOptions,
     /// eFuse FLASH_CRYPT_CONFIG of the device; ESP32 only.
     #[arg(long, value_name = "0..15", default_value = "15", value_parser = crypt_config)]
     flash_crypt_config: FlashCryptConfig,
@@ -41,6 +44,10 @@ pub(crate) struct FlashOptions {
 impl FlashOptions {
     /// Loads the key, if there is one, for the chip that is named or that the dump shows.
     pub(crate) fn cipher(&self, dump: &[u8]) -> Result<Option<FlashCipher>, Failure> {
+        if let Some(escrowed) = self.escrow.open()? {
+            escrow_options::same_chip(&escrowed, self.chip)?;
+            return Ok(Some(escrowed.cipher()));
+        }
         let Some(path) = &self.flash_key else {
             return Ok(None);
         };

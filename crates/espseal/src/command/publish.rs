@@ -105,6 +105,7 @@ fn answer(request: &PublishRequest, published: &Published) -> Answer {
         "agents": published.agents,
         "esp-idf-devices": published.esp_idf_devices,
         "direct-devices": published.direct_devices,
+        "esp-idf-files": published.esp_idf_files,
         "ppm": ppm,
         "held": held,
         "releases-version": published.signed.releases.version,
@@ -129,10 +130,11 @@ fn answer(request: &PublishRequest, published: &Published) -> Answer {
         published.body_length, published.body
     ))
     .line(format_args!(
-        "  opens for   {} agent(s) in epoch {}, {} ESP-IDF device(s){}",
+        "  opens for   {} agent(s) in epoch {}, {} ESP-IDF device(s), {} of them with a file of their own{}",
         published.agents,
         published.epoch,
         published.esp_idf_devices,
+        published.esp_idf_files,
         match published.direct_devices {
             Some(devices) => format!("; direct images for {devices} device(s)"),
             None => String::new(),

@@ -4,7 +4,7 @@ mod describe;
 mod inputs;
 mod product;
 
-pub(super) use inputs::revision;
+pub(super) use inputs::{data, revision};
 
 use std::path::PathBuf;
 

@@ -11,6 +11,7 @@ use espseal_publish::blame::Blame;
 use espseal_publish::files;
 use espseal_publish::image_signing::{ImageKind, sign_image};
 use espseal_publish::rehearsal::evidence::{Evidence, Feature, Finding};
+use espseal_publish::rehearsal::images;
 use espseal_publish::rehearsal::keys::{Keys, KeysError};
 use espseal_publish::rehearsal::product::{
     Content, FlashEncryptionPlan, Product, Provisioning, SecureBootPlan,
@@ -133,7 +134,10 @@ impl Rehearse {
         let settings = self.settings(named.table_offset, &evidence, support, &flash_encryption);
         let product = Product {
             chip: chip.id,
-            revision: self.chip_revision,
+            revision: self.chip_revision.or_else(|| {
+                let silicon = images::silicon(&bootloader).filter(|silicon| silicon.id == chip.id);
+                silicon.map(|silicon| silicon.usual_revision)
+            }),
             coding,
             bootloader,
             settings,
@@ -358,7 +362,7 @@ pub(in crate::command) fn revision(text: &str) -> Result<u16, String> {
 }
 
 /// Reads LABEL=FILE.
-pub(super) fn data(text: &str) -> Result<(String, PathBuf), String> {
+pub(in crate::command) fn data(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((label, file)) if !label.is_empty() && !file.is_empty() => {
             Ok((label.into(), file.into()))

@@ -148,7 +148,9 @@ fn fleet(context: &Context, chip: Option<ChipId>) -> Result<Fleet, Failure> {
 fn chip_table(id: ChipId) -> Result<&'static Chip, Failure> {
     espseal_format::chip::chip(id).ok_or_else(|| {
         let known = espseal_format::chip::CHIPS.iter();
-        let known: Vec<_> = known.map(|chip| chip.name()).collect();
+        let mut known: Vec<_> = known.map(|chip| chip.name()).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        known.retain(|name| seen.insert(*name));
         usage(format_args!(
             "no table for {id}; there is one for {}",
             known.join(", ")
