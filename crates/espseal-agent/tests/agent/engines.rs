@@ -2,7 +2,7 @@
 
 use espseal_agent::agent::{Agent, Parts, UpdateOutcome};
 use espseal_agent::crypto::{
-    Crypto, EcdsaP192, EcdsaP256, Rsa3072, Scheme, SoftwareCrypto, sha256_of,
+    Crypto, EcdsaP192, EcdsaP256, EcdsaP384, Rsa3072, Scheme, SoftwareCrypto, sha256_of,
 };
 use espseal_agent::error::{AgentError, BodyError};
 use espseal_agent::platform::Slot;
@@ -10,7 +10,7 @@ use espseal_agent::workspace::Workspace;
 use espseal_crypto::content::{BodyKeystream, ContentKey, Iv};
 use espseal_format::read::ReadAt;
 use espseal_format::sha256::Sha256;
-use espseal_format::signature_block::SignatureBlock;
+use espseal_format::signature_block::{ImageDigests, SignatureBlock};
 use espseal_format::units::{Digest, SECTOR_SIZE};
 
 use crate::support::World;
@@ -108,26 +108,27 @@ fn each_scheme_verifies_its_own_blocks_alone() {
     let image: Vec<_> = (0..4096_usize)
         .map(|i| (7 * i + 3).to_le_bytes()[0])
         .collect();
-    let (image, other) = (Digest::of(&image), Digest::of(b"other"));
+    let (image, other) = (ImageDigests::of(&image), ImageDigests::of(b"other"));
     let lines = include_str!("../../../../vectors/secure-boot/ecdsa.txt");
-    let mut seen = [0; 3];
+    let mut seen = [0; 4];
     for line in lines.lines().filter(|line| !line.starts_with('#')) {
         let mut fields = line.split(' ');
         let curve = fields.next().unwrap();
         let block = hex::decode(fields.next().unwrap()).unwrap();
         let block = SignatureBlock::parse(block.as_slice().try_into().unwrap()).unwrap();
-        let of_scheme = [curve == "ecdsa192", curve == "ecdsa256", false];
-        let verified = |image| {
+        let of_scheme = ["ecdsa192", "ecdsa256", "ecdsa384", "rsa"].map(|name| curve == name);
+        let verified = |image: &ImageDigests| {
             [
-                EcdsaP192::verify(&block, image),
-                EcdsaP256::verify(&block, image),
-                Rsa3072::verify(&block, image),
+                EcdsaP192::verify(&block, &image.sha256),
+                EcdsaP256::verify(&block, &image.sha256),
+                EcdsaP384::verify(&block, &image.sha384),
+                Rsa3072::verify(&block, &image.sha256),
             ]
         };
         assert_eq!(verified(&image), of_scheme, "{curve}");
-        assert_eq!(verified(&other), [false; 3], "{curve}");
+        assert_eq!(verified(&other), [false; 4], "{curve}");
         let counts = seen.iter_mut().zip(of_scheme);
         counts.for_each(|(seen, own)| *seen += u32::from(own));
     }
-    assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
+    assert!(seen[..3].iter().all(|seen| *seen > 0), "{seen:?}");
 }
