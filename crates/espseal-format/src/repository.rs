@@ -164,12 +164,12 @@ impl Resource<'_> {
         match self {
             Self::Now => path.text("now.cose"),
             Self::Root(version) => path.text("root/").number(*version).text(".cose"),
-            Self::Releases(digest) => path.text("releases/").hex(&digest.0).text(".cose"),
-            Self::Manifest(digest) => path.text("manifests/").hex(&digest.0).text(".cbor"),
-            Self::Body(digest) => path.text("bodies/").hex(&digest.0).text(".bin"),
-            Self::Pages(digest) => path.text("bodies/").hex(&digest.0).text(".pages"),
+            Self::Releases(digest) => path.named("releases/", &digest.0, ".cose"),
+            Self::Manifest(digest) => path.named("manifests/", &digest.0, ".cbor"),
+            Self::Body(digest) => path.named("bodies/", &digest.0, ".bin"),
+            Self::Pages(digest) => path.named("bodies/", &digest.0, ".pages"),
             Self::BodyWrap { body, group, epoch } => {
-                path.text("wraps/").hex(&body.0).text("/");
+                path.named("wraps/", &body.0, "/");
                 path.number(*group).text("-").number(*epoch).text(".kw")
             }
             Self::EpochShard {
@@ -181,8 +181,8 @@ impl Resource<'_> {
                 path.number(*epoch).text("/");
                 path.text(&prefix.name()).text(".shard")
             }
-            Self::Device(device) => path.text("devices/").hex(&device.0).text(".cbor"),
-            Self::IdfSubscription(device) => path.text("idf/").hex(&device.0).text(".cbor"),
+            Self::Device(device) => path.named("devices/", &device.0, ".cbor"),
+            Self::IdfSubscription(device) => path.named("idf/", &device.0, ".cbor"),
             Self::IdfHeader { device, body } => path.idf(device, body, ".header"),
             Self::IdfLink { device, body } => path.idf(device, body, ".link"),
             Self::IdfFile { device, file } => path.idf(device, file, ".bin"),
@@ -191,7 +191,7 @@ impl Resource<'_> {
                 device,
                 slot,
             } => {
-                path.text("direct/").hex(&manifest.0).text("/");
+                path.named("direct/", &manifest.0, "/");
                 path.hex(&device.0).text("-");
                 path.number((*slot).into()).text(".cose")
             }
@@ -284,10 +284,15 @@ impl Path {
         self
     }
 
-    /// What one ESP-IDF device gets of a release.
+    /// What a digest or an id names.
     #[inline(never)]
+    fn named(&mut self, folder: &str, name: &[u8; 32], suffix: &str) -> &mut Self {
+        self.text(folder).hex(name).text(suffix)
+    }
+
+    /// What one ESP-IDF device gets of a release.
     fn idf(&mut self, device: &DeviceId, name: &Digest, suffix: &str) -> &mut Self {
-        self.text("idf/").hex(&device.0).text("/");
+        self.named("idf/", &device.0, "/");
         self.hex(&name.0).text(suffix)
     }
 
