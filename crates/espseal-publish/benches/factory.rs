@@ -34,12 +34,34 @@ use p256::elliptic_curve::PrimeField as _;
 use p256::{ProjectivePoint, Scalar};
 use rand_core::UnwrapErr;
 
-/// Devices that are made.
-const MADE: usize = 10_000;
-/// Devices that are enrolled, unless the command line says another number.
-const ENROLLED: usize = 100_000;
-/// Repetitions of a single operation.
-const OPERATIONS: u32 = 5_000;
+/// How much is done.
+struct Extent {
+    /// Devices that are made.
+    made: usize,
+    /// Devices that are enrolled, unless the command line says another number.
+    enrolled: usize,
+    /// Repetitions of a single operation.
+    operations: u32,
+}
+
+impl Extent {
+    /// All of it under `cargo bench`; under `cargo test`, which runs benchmarks too, enough to see that
+    /// it works.
+    fn asked() -> Self {
+        match std::env::args().any(|word| word == "--bench") {
+            true => Self {
+                made: 10_000,
+                enrolled: 100_000,
+                operations: 5_000,
+            },
+            false => Self {
+                made: 4,
+                enrolled: 20,
+                operations: 4,
+            },
+        }
+    }
+}
 /// Everything up to the second app slot: 1.5 MB.
 const PARTITIONS: &str = "\
 nvs,      data, nvs,      0x9000,   0x4000,
@@ -55,24 +77,25 @@ const KEY_PARTITION: &str = "device_key, data, 0x41, 0x170000, 0x1000, encrypted
 fn main() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("cores {cores}");
+    let extent = Extent::asked();
     for (chip, bits, own) in [
         (ChipId::Esp32C3, 256, "device-key = true\n"),
         (ChipId::Esp32S3, 512, "device-key = true\n"),
         (ChipId::Esp32, 256, ""),
     ] {
-        make(chip, bits, own);
+        make(extent.made, chip, bits, own);
     }
     let number = std::env::args().find_map(|word| word.parse().ok());
-    wrap(cores as f64, number.unwrap_or(ENROLLED));
+    wrap(cores as f64, number.unwrap_or(extent.enrolled), extent.operations);
     println!("peak-memory {} KiB", peak_memory());
 }
 
 /// Makes devices into a sink.
-fn make(id: ChipId, bits: u32, own: &str) {
+fn make(made: usize, id: ChipId, bits: u32, own: &str) {
     let folder = tempfile::tempdir().unwrap();
     let project = project(&folder.path().join("lamp"), id, bits, own);
     let columns = Columns::parse("settings,namespace,\nserial,data,string\n").unwrap();
-    let rows: String = (0..MADE).map(|n| format!("d{n},SN-{n}\n")).collect();
+    let rows: String = (0..made).map(|n| format!("d{n},SN-{n}\n")).collect();
     let orders = Order::parse(&format!("name,serial\n{rows}"), &columns).unwrap();
     let line = Line::set_up(&Request {
         project: &project,
@@ -99,9 +122,9 @@ fn make(id: ChipId, bits: u32, own: &str) {
     let seconds = started.elapsed().as_secs_f64();
     let target = id.target().unwrap();
     println!(
-        "made-{target} {:.3} GB/s {:.0} devices/s, {MADE} devices of {length} bytes in {seconds:.2} s",
-        (MADE * length) as f64 / seconds / 1e9,
-        MADE as f64 / seconds
+        "made-{target} {:.3} GB/s {:.0} devices/s, {made} devices of {length} bytes in {seconds:.2} s",
+        (made * length) as f64 / seconds / 1e9,
+        made as f64 / seconds
     );
     let started = Instant::now();
     for _ in 0..20 {
@@ -115,15 +138,15 @@ fn make(id: ChipId, bits: u32, own: &str) {
 }
 
 /// Enrols devices and wraps an epoch key for each, beside the library's own operations.
-fn wrap(cores: f64, count: usize) {
+fn wrap(cores: f64, count: usize, operations: u32) {
     let scalar = Scalar::from_repr([0x5A; 32].into()).unwrap();
     let point = ProjectivePoint::GENERATOR * scalar;
     let each = |work: &dyn Fn() -> ProjectivePoint| {
         let started = Instant::now();
-        for _ in 0..OPERATIONS {
+        for _ in 0..operations {
             black_box(work());
         }
-        f64::from(OPERATIONS) / started.elapsed().as_secs_f64()
+        f64::from(operations) / started.elapsed().as_secs_f64()
     };
     let base = each(&|| ProjectivePoint::GENERATOR * black_box(scalar));
     let any = each(&|| black_box(point) * black_box(scalar));
