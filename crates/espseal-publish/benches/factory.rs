@@ -86,7 +86,11 @@ fn main() {
         make(extent.made, chip, bits, own);
     }
     let number = std::env::args().find_map(|word| word.parse().ok());
-    wrap(cores as f64, number.unwrap_or(extent.enrolled), extent.operations);
+    wrap(
+        cores as f64,
+        number.unwrap_or(extent.enrolled),
+        extent.operations,
+    );
     println!("peak-memory {} KiB", peak_memory());
 }
 

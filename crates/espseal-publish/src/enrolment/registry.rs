@@ -122,9 +122,7 @@ impl Registry {
             let path = self.path(id);
             return Err(EnrolmentError::Duplicate { id, path });
         }
-        devices
-            .iter()
-            .try_for_each(|device| self.check_new(device))
+        devices.iter().try_for_each(|device| self.check_new(device))
     }
 
     /// Keeps new devices, all of them once none is refused.
