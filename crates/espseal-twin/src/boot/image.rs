@@ -43,6 +43,10 @@ pub(crate) struct Checks<'a> {
     pub revision: u16,
     /// Version of the chip's eFuse blocks, `major * 100 + minor`; the ESP32 has none.
     pub block_version: Option<u16>,
+    /// Whether eFuses lift the highest revision that an image allows.
+    pub any_revision: bool,
+    /// Whether they lift the highest version of the eFuse blocks.
+    pub any_block_version: bool,
     pub kind: ImageKind,
     pub signature: SignatureCheck<'a>,
 }
@@ -50,10 +54,14 @@ pub(crate) struct Checks<'a> {
 impl<'a> Checks<'a> {
     /// The checks for a chip with these eFuses.
     pub(crate) fn of(efuses: &Efuses, kind: ImageKind, signature: SignatureCheck<'a>) -> Self {
+        // The ESP32 has neither field.
+        let burnt = |field| efuses.read(field).is_ok_and(|value| value != 0);
         Self {
             model: efuses.model(),
             revision: efuses.revision(),
             block_version: efuses.block_version(),
+            any_revision: burnt("DISABLE_WAFER_VERSION_MAJOR"),
+            any_block_version: burnt("DISABLE_BLK_VERSION_MAJOR"),
             kind,
             signature,
         }
@@ -195,7 +203,8 @@ impl Walk<'_, '_> {
             () if checks.kind == ImageKind::App
                 && max != 0
                 && max != u16::MAX
-                && revision > max =>
+                && revision > max
+                && !checks.any_revision =>
             {
                 Some(("<=", max))
             }
@@ -298,7 +307,7 @@ impl Walk<'_, '_> {
         let is_set = |revision: u16| revision != 0 && revision != u16::MAX;
         let limit = match () {
             () if is_set(min) && version < min => Some((">=", min)),
-            () if is_set(max) && version > max => Some(("<=", max)),
+            () if is_set(max) && version > max && !checks.any_block_version => Some(("<=", max)),
             () => None,
         };
         if let Some((relation, required)) = limit {

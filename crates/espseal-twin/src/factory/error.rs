@@ -13,7 +13,8 @@ pub enum FactoryError {
     /// The bootloader runs into the partition table.
     #[error(
         "the bootloader ends at {end:#x}, behind the partition table at {table}: a signed bootloader needs \
-         CONFIG_PARTITION_TABLE_OFFSET of at least {end:#x}, rounded up to a sector"
+         CONFIG_PARTITION_TABLE_OFFSET of at least {end:#x}, rounded up to a sector (was it signed as an app, \
+         padded to 64 KB? `espseal sign --bootloader` pads to 4 KB)"
     )]
     BootloaderOverlapsTable {
         /// First byte after the bootloader.

@@ -3,6 +3,8 @@
 use espseal_format::chip::ChipId;
 use espseal_format::units::FlashOffset;
 use espseal_twin::boot::{AppSlot, BootFailure, BootOutcome, BootloaderSettings};
+use espseal_twin::device::VirtualDevice;
+use espseal_twin::nor::NorFlash;
 
 use crate::decisions::three_apps;
 use crate::support::*;
@@ -134,6 +136,60 @@ fn images_are_refused_for_each_reason_the_bootloader_knows() {
         );
         assert!(report.log.says(words), "{words}\n{}", report.log);
     }
+}
+
+/// `DISABLE_WAFER_VERSION_MAJOR` and `DISABLE_BLK_VERSION_MAJOR` lift the highest versions that an
+/// image allows, and not the lowest.
+#[test]
+fn an_efuse_lifts_the_highest_revision_that_an_image_allows() {
+    use espseal_twin::boot::SecureBootSupport::Absent;
+    let chip = ChipId::Esp32C3;
+    let good = app(chip, 1, 0);
+    let open = BootloaderSettings {
+        secure_boot: Absent,
+        ..settings()
+    };
+    let boots = |at: usize, bound: u16, burns: &[&str]| {
+        let mut image = good.clone();
+        for (at, byte) in (at..).zip(bound.to_le_bytes()) {
+            if at >= 32 {
+                // A byte that nobody reads keeps the sum of the segments as it was.
+                image[32 + 240] ^= image[at] ^ byte;
+            }
+            image[at] = byte;
+        }
+        let end = image.len() - 32;
+        let digest = espseal_format::units::Digest::of(&image[..end]);
+        image[end..].copy_from_slice(&digest.0);
+        let csv = "factory,app,factory,0x20000,0x20000\n";
+        let made = device(chip, csv, &[("factory", &good)], Locked::Open, open);
+        let flash = NorFlash::from_bytes(made.flash().contents().to_vec()).unwrap();
+        let mut efuses = made.efuses().clone();
+        for field in burns {
+            efuses.burn(field, 1).unwrap();
+        }
+        let mut device = VirtualDevice::new(flash, efuses, open);
+        let mut bus = device.bus();
+        for (index, sector) in (0..).zip(image.chunks(4096)) {
+            let at = FlashOffset::new(0x20000 + index * 4096);
+            bus.erase_sector(at).unwrap();
+            bus.write(at, sector).unwrap();
+        }
+        device.power_on().running().is_some()
+    };
+    let (wafer, blocks) = ("DISABLE_WAFER_VERSION_MAJOR", "DISABLE_BLK_VERSION_MAJOR");
+    // The header's highest and lowest chip revision.
+    assert!(boots(17, 4, &[]));
+    assert!(!boots(17, 3, &[]));
+    assert!(boots(17, 3, &[wafer]));
+    assert!(!boots(17, 3, &[blocks]));
+    assert!(!boots(15, 5, &[wafer]));
+    // The descriptor's highest version of the eFuse blocks, which are of 1.0 or later here.
+    let major = "BLK_VERSION_MAJOR";
+    assert!(boots(210, 99, &[]));
+    assert!(!boots(210, 99, &[major]));
+    assert!(boots(210, 99, &[major, blocks]));
+    assert!(!boots(210, 99, &[major, wafer]));
 }
 
 #[test]
