@@ -22,6 +22,7 @@ use espseal_publish::rehearsal::{
 };
 use espseal_publish::release::{PublishRequest, Published};
 
+use crate::schemes::{product, signed_app};
 use crate::support::{Bench, TIME, app, request};
 
 /// A maker with flash keys in escrow.
@@ -32,7 +33,10 @@ struct Vault {
 
 impl Vault {
     fn new() -> Self {
-        let bench = Bench::new();
+        Self::of(Bench::new())
+    }
+
+    fn of(bench: Bench) -> Self {
         let identity = Identity::generate();
         let secret = identity.to_string();
         let path = bench.path("identity.txt");
@@ -127,6 +131,20 @@ fn direct_release_is_rehearsed_with_the_devices_own_key_and_decrypts_to_the_imag
         }
         drop(authority);
     }
+}
+
+#[test]
+fn xts_aes_256_device_updates_by_its_direct_image() {
+    let chip = ChipId::Esp32S3;
+    let (bench, secure_boot_key) = product(chip, None);
+    let vault = Vault::of(bench);
+    let device = vault.bench.enrol_agent(chip, "production");
+    vault.keep(&device, chip, key(SchemeId::XtsAes256, 64));
+    let published = vault.publish(&signed_app(chip, &secure_boot_key)).unwrap();
+    assert_eq!(published.direct_devices, Some(1));
+    let log = published.rehearsed.log.join("\n");
+    let own = format!("updated by the direct image of {}", device.device_id());
+    assert!(log.contains(&own), "{log}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Products on chips that verify other secure boot schemes than the demo's RSA-3072, all the way.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use espseal_format::chip::{self, ChipId};
 use espseal_format::signature_block::{Curve, SignatureScheme};
@@ -40,7 +40,7 @@ fn key_file(bench: &tempfile::TempDir, scheme: SignatureScheme) -> PathBuf {
 }
 
 /// A product on one chip, its bootloader signed and named, and one agent enrolled.
-fn product(chip: ChipId, scheme: Option<SignatureScheme>) -> (Bench, SecureBootKey) {
+pub(crate) fn product(chip: ChipId, scheme: Option<SignatureScheme>) -> (Bench, SecureBootKey) {
     let folder = tempfile::tempdir().unwrap();
     let (source, key) = match scheme {
         Some(scheme) => {
@@ -64,12 +64,16 @@ fn product(chip: ChipId, scheme: Option<SignatureScheme>) -> (Bench, SecureBootK
     (bench, key)
 }
 
-fn publish(bench: &Bench, chip: ChipId, key: &SecureBootKey) -> Result<Published, AuthorityError> {
+/// An app for the chip, signed if the chip can verify it.
+pub(crate) fn signed_app(chip: ChipId, key: &SecureBootKey) -> Vec<u8> {
     let image = images::app(chip::chip(chip).unwrap(), "2.0.0", SecurityVersion::new(0));
+    let signed = sign_image(Path::new("app.bin"), &image, ImageKind::App, &[key]);
+    signed.map_or(image, |signed| signed.bytes)
+}
+
+fn publish(bench: &Bench, chip: ChipId, key: &SecureBootKey) -> Result<Published, AuthorityError> {
     let path = bench.path("app.bin");
-    let signed = sign_image(&path, &image, ImageKind::App, &[key]);
-    let image = signed.map_or(image, |signed| signed.bytes);
-    std::fs::write(&path, image).unwrap();
+    std::fs::write(&path, signed_app(chip, key)).unwrap();
     let request = request(&path);
     bench
         .authority()
