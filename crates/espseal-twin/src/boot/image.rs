@@ -54,14 +54,12 @@ pub(crate) struct Checks<'a> {
 impl<'a> Checks<'a> {
     /// The checks for a chip with these eFuses.
     pub(crate) fn of(efuses: &Efuses, kind: ImageKind, signature: SignatureCheck<'a>) -> Self {
-        // The ESP32 has neither field.
-        let burnt = |field| efuses.read(field).is_ok_and(|value| value != 0);
         Self {
             model: efuses.model(),
             revision: efuses.revision(),
             block_version: efuses.block_version(),
-            any_revision: burnt("DISABLE_WAFER_VERSION_MAJOR"),
-            any_block_version: burnt("DISABLE_BLK_VERSION_MAJOR"),
+            any_revision: efuses.allows_any_revision(),
+            any_block_version: efuses.allows_any_block_version(),
             kind,
             signature,
         }

@@ -226,6 +226,19 @@ impl Efuses {
         field.is_some_and(|field| self.get(&field) == 1)
     }
 
+    /// Whether an image's highest chip revision does not matter; the ESP32 has no such field.
+    #[must_use]
+    pub fn allows_any_revision(&self) -> bool {
+        self.read("DISABLE_WAFER_VERSION_MAJOR").unwrap_or(0) != 0
+    }
+
+    /// Whether an image's highest version of the eFuse blocks does not matter; the ESP32 has no such
+    /// field.
+    #[must_use]
+    pub fn allows_any_block_version(&self) -> bool {
+        self.read("DISABLE_BLK_VERSION_MAJOR").unwrap_or(0) != 0
+    }
+
     /// Revokes one digest slot; nothing happens on chips that cannot.
     ///
     /// # Errors

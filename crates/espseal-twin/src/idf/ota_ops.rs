@@ -71,9 +71,7 @@ impl OtaHandle {
             return Err(OtaError::InvalidVersion { expected, found });
         }
         let (revision, min, max) = (efuses.revision(), word(15), word(17));
-        let limited = max != 0
-            && max != u16::MAX
-            && efuses.read("DISABLE_WAFER_VERSION_MAJOR").unwrap_or(0) == 0;
+        let limited = max != 0 && max != u16::MAX && !efuses.allows_any_revision();
         let (relation, required) = match () {
             () if revision < min => (">=", min),
             () if limited && revision > max => ("<=", max),
