@@ -2,45 +2,55 @@
 
 use subtle::{Choice, ConditionallySelectable as _};
 
-use crate::words;
+use crate::words::{self, WORD_LEN, Word};
 
 /// Words of a number.
-const WORDS: usize = 8;
+const WORDS: usize = 32 / WORD_LEN;
 
 /// A number below 2^256, lowest word first.
-pub(super) type Number = [u32; WORDS];
+pub(super) type Number = [Word; WORDS];
+
+/// Zero.
+pub(super) const ZERO: Number = [0; WORDS];
+
+/// Puts a number together from words of 32 bits, lowest first.
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "evaluated by the compiler: what goes wrong does not compile"
+)]
+pub(super) const fn number(words: [u32; 8]) -> Number {
+    let mut number = ZERO;
+    let mut bit = 0;
+    while bit < 256 {
+        number[bit / Word::BITS as usize] |=
+            (words[bit / 32] as Word) << (bit % Word::BITS as usize);
+        bit += 32;
+    }
+    number
+}
+
+/// A number of 32 bits.
+const fn small(word: u32) -> Number {
+    number([word, 0, 0, 0, 0, 0, 0, 0])
+}
 
 /// A prime between 2^255 and 2^256.
 pub(super) struct Modulus {
     m: Number,
-    /// `-m^-1 mod 2^32`.
-    m_prime: u32,
+    /// `-m^-1` modulo the first number that is longer than a word.
+    m_prime: Word,
     /// `2^512 mod m`: takes a number into Montgomery form.
     r_squared: Number,
 }
 
 /// The prime of the field, `2^256 - 2^224 + 2^192 + 2^96 - 1`.
+#[rustfmt::skip]
 pub(super) static FIELD: Modulus = Modulus::new(
-    [
-        0xFFFF_FFFF,
-        0xFFFF_FFFF,
-        0xFFFF_FFFF,
-        0,
-        0,
-        0,
-        1,
-        0xFFFF_FFFF,
-    ],
-    [
-        3,
-        0,
-        0xFFFF_FFFF,
-        0xFFFF_FFFB,
-        0xFFFF_FFFE,
-        0xFFFF_FFFF,
-        0xFFFF_FFFD,
-        4,
-    ],
+    [0xFFFF_FFFF, 0xFFFF_FFFF, 0xFFFF_FFFF, 0,
+     0, 0, 1, 0xFFFF_FFFF],
+    [3, 0, 0xFFFF_FFFF, 0xFFFF_FFFB,
+     0xFFFF_FFFE, 0xFFFF_FFFF, 0xFFFF_FFFD, 4],
 );
 
 /// The order of the group, FIPS 186's `n`.
@@ -53,12 +63,14 @@ pub(super) static ORDER: Modulus = Modulus::new(
 );
 
 impl Modulus {
-    const fn new(m: Number, r_squared: Number) -> Self {
+    /// Takes both numbers as words of 32 bits, lowest first.
+    const fn new(m: [u32; 8], r_squared: [u32; 8]) -> Self {
+        let m = number(m);
         let [lowest, ..] = m;
         Self {
             m,
             m_prime: words::negated_inverse(lowest),
-            r_squared,
+            r_squared: number(r_squared),
         }
     }
 
@@ -81,11 +93,11 @@ impl Modulus {
 
     /// Takes a number out of Montgomery form.
     pub(super) fn leave(&self, number: &Number) -> Number {
-        self.product(number, &[1, 0, 0, 0, 0, 0, 0, 0])
+        self.product(number, &const { small(1) })
     }
 
     /// `a + b`.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(super) fn sum(&self, a: &Number, b: &Number) -> Number {
         let mut sum = *a;
         let carry = words::add(&mut sum, b);
@@ -93,7 +105,7 @@ impl Modulus {
     }
 
     /// `a - b`.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(super) fn difference(&self, a: &Number, b: &Number) -> Number {
         let mut difference = *a;
         let borrow = words::subtract(&mut difference, b);
@@ -105,7 +117,7 @@ impl Modulus {
     /// Montgomery product `a * b / 2^256`.
     #[inline(never)]
     pub(super) fn product(&self, a: &Number, b: &Number) -> Number {
-        let mut sum = [0; WORDS];
+        let mut sum = ZERO;
         let mut overflow = 0;
         for a in a {
             overflow = words::accumulate((&mut sum, overflow), *a, b, (&self.m, self.m_prime));
@@ -117,7 +129,7 @@ impl Modulus {
     #[inline(never)]
     pub(super) fn inverse(&self, a: &Number) -> Number {
         let mut exponent = self.m;
-        words::subtract(&mut exponent, &[2, 0, 0, 0, 0, 0, 0, 0]);
+        words::subtract(&mut exponent, &const { small(2) });
         let mut power = self.leave(&self.r_squared);
         for bit in bits(&exponent) {
             power = self.product(&power, &power);
@@ -130,8 +142,8 @@ impl Modulus {
     }
 
     /// Subtracts the modulus if the number, with `overflow` above it, is not below it.
-    #[inline(never)]
-    fn subtracted_once(&self, number: &Number, overflow: u32) -> Number {
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn subtracted_once(&self, number: &Number, overflow: Word) -> Number {
         let mut difference = *number;
         let borrow = words::subtract(&mut difference, &self.m);
         select(&difference, number, borrow & !overflow)
@@ -139,8 +151,8 @@ impl Modulus {
 }
 
 /// `first` for 0, `second` for 1.
-#[inline(never)]
-pub(super) fn select(first: &Number, second: &Number, which: u32) -> Number {
+#[cfg_attr(target_pointer_width = "32", inline(never))]
+pub(super) fn select(first: &Number, second: &Number, which: Word) -> Number {
     let choice = Choice::from(u8::from(which == 1));
     let mut chosen = *first;
     for (word, second) in chosen.iter_mut().zip(second) {
@@ -150,19 +162,23 @@ pub(super) fn select(first: &Number, second: &Number, which: u32) -> Number {
 }
 
 /// The bits of a number, highest first.
-pub(super) fn bits(number: &Number) -> impl Iterator<Item = u32> {
+pub(super) fn bits(number: &Number) -> impl Iterator<Item = Word> {
     let words = number.iter().rev();
-    words.flat_map(|word| (0..32).rev().map(move |bit| word.wrapping_shr(bit) & 1))
+    words.flat_map(|word| {
+        (0..Word::BITS)
+            .rev()
+            .map(move |bit| word.wrapping_shr(bit) & 1)
+    })
 }
 
 /// Reads a number, highest byte first.
 pub(super) fn from_be_bytes(bytes: &[u8; 32]) -> Number {
-    let mut number = [0; WORDS];
+    let mut number = ZERO;
     let words = bytes.as_chunks().0.iter().rev();
     number
         .iter_mut()
         .zip(words)
-        .for_each(|(to, from)| *to = u32::from_be_bytes(*from));
+        .for_each(|(to, from)| *to = Word::from_be_bytes(*from));
     number
 }
 

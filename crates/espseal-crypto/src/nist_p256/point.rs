@@ -6,8 +6,9 @@
 //! Source: J. Renes, C. Costello, L. Batina, Complete addition formulas for prime order elliptic
 //! curves (2015), algorithm 4.
 
-use super::modular::{self, FIELD, Number, select};
+use super::modular::{self, FIELD, Number, ZERO, number, select};
 use super::scalar::Scalar;
+use crate::words::Word;
 
 /// A point `(x/z, y/z)`; coordinates in Montgomery form. `z` is zero at infinity.
 #[derive(Clone, Copy)]
@@ -18,38 +19,33 @@ pub(crate) struct Point {
 }
 
 /// One, in Montgomery form like all below.
-const ONE: Number = [
-    1,
-    0,
-    0,
-    0xFFFF_FFFF,
-    0xFFFF_FFFF,
-    0xFFFF_FFFF,
-    0xFFFF_FFFE,
-    0,
-];
+#[rustfmt::skip]
+const ONE: Number = number([
+    1, 0, 0, 0xFFFF_FFFF,
+    0xFFFF_FFFF, 0xFFFF_FFFF, 0xFFFF_FFFE, 0,
+]);
 /// The coefficient `b` of the curve.
 #[rustfmt::skip]
-const B: Number = [
+const B: Number = number([
     0x29C4_BDDF, 0xD89C_DF62, 0x7884_3090, 0xACF0_05CD,
     0xF721_2ED6, 0xE5A2_20AB, 0x0487_4834, 0xDC30_061D,
-];
+]);
 
 impl Point {
     /// The neutral element.
     const INFINITY: Self = Self {
-        x: [0; 8],
+        x: ZERO,
         y: ONE,
-        z: [0; 8],
+        z: ZERO,
     };
 
     /// The base point `G`.
     #[rustfmt::skip]
     pub(crate) const GENERATOR: Self = Self {
-        x: [0x18A9_143C, 0x79E7_30D4, 0x5FED_B601, 0x75BA_95FC,
-            0x7762_2510, 0x79FB_732B, 0xA537_55C6, 0x1890_5F76],
-        y: [0xCE95_560A, 0xDDF2_5357, 0xBA19_E45C, 0x8B4A_B8E4,
-            0xDD21_F325, 0xD2E8_8688, 0x2588_5D85, 0x8571_FF18],
+        x: number([0x18A9_143C, 0x79E7_30D4, 0x5FED_B601, 0x75BA_95FC,
+            0x7762_2510, 0x79FB_732B, 0xA537_55C6, 0x1890_5F76]),
+        y: number([0xCE95_560A, 0xDDF2_5357, 0xBA19_E45C, 0x8B4A_B8E4,
+            0xDD21_F325, 0xD2E8_8688, 0x2588_5D85, 0x8571_FF18]),
         z: ONE,
     };
 
@@ -122,7 +118,7 @@ impl Point {
     }
 
     /// The first for 0, the second for 1.
-    fn select([first, second]: [&Self; 2], which: u32) -> Self {
+    fn select([first, second]: [&Self; 2], which: Word) -> Self {
         Self {
             x: select(&first.x, &second.x, which),
             y: select(&first.y, &second.y, which),

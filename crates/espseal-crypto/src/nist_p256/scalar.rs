@@ -2,6 +2,8 @@
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::words::Word;
+
 use super::modular::{self, Number, ORDER};
 
 /// A number below the order.
@@ -14,7 +16,7 @@ pub(crate) struct SecretScalar(Scalar);
 
 impl Scalar {
     /// Zero.
-    pub(super) const ZERO: Self = Self([0; 8]);
+    pub(super) const ZERO: Self = Self(modular::ZERO);
 
     /// Takes 32 bytes, big-endian; `None` unless the number is in `[1, n-1]`.
     pub(crate) fn from_be_bytes(bytes: &[u8; 32]) -> Option<Self> {
@@ -51,7 +53,7 @@ impl Scalar {
     }
 
     /// The bits, highest first.
-    pub(super) fn bits(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn bits(&self) -> impl Iterator<Item = Word> {
         modular::bits(&self.0)
     }
 }

@@ -148,7 +148,7 @@ fn sums_and_differences_stay_below_the_modulus_at_its_edges() {
     for (modulus, text) in [(&FIELD, P), (&ORDER, N)] {
         let highest = modular::from_be_bytes(&beside(number(text), -1));
         let one = modular::from_be_bytes(&beside([0; 32], 1));
-        let zero = [0; 8];
+        let zero = modular::ZERO;
         assert_eq!(modulus.sum(&highest, &one), zero);
         assert_eq!(modulus.difference(&zero, &one), highest);
         assert_eq!(modulus.difference(&highest, &highest), zero);

@@ -5,32 +5,32 @@
 //! flash and 6 KB of its stack, since its constant-time windows, Karatsuba steps and inversions
 //! come as instances for each length; tests compare with it.
 //!
-//! Numbers are 96 words of 32 bits, lowest word first.
+//! Numbers are 96 words of 32 bits (48 of 64 on hosts), lowest word first.
 //!
 //! Source: Handbook of Applied Cryptography, algorithms 14.36 and 14.94.
 
 use super::RSA_LEN;
-use crate::words;
+use crate::words::{self, WORD_LEN, Word};
 
 /// Words of a number.
-pub(super) const WORDS: usize = RSA_LEN / 4;
+pub(super) const WORDS: usize = RSA_LEN / WORD_LEN;
 
 /// A number below 2^3072.
-pub(super) type Number = [u32; WORDS];
+pub(super) type Number = [Word; WORDS];
 
 /// An odd modulus of exactly 3072 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Modulus {
     n: Number,
-    /// `-n^-1 mod 2^32`.
-    m_prime: u32,
+    /// `-n^-1` modulo the first number that is longer than a word.
+    m_prime: Word,
 }
 
 impl Modulus {
     /// Takes a modulus; `None` unless it is odd and its highest bit is set.
     pub(super) fn new(n: Number) -> Option<Self> {
         let ([low, ..], [.., high]) = (n, n);
-        if low & 1 == 0 || high >> 31 == 0 {
+        if low & 1 == 0 || high.leading_zeros() > 0 {
             return None;
         }
         Some(Self {
@@ -43,8 +43,13 @@ impl Modulus {
         &self.n
     }
 
+    /// `-n^-1 mod 2^32`, as a signature block carries it.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the low half is what is asked for"
+    )]
     pub(super) const fn m_prime(&self) -> u32 {
-        self.m_prime
+        self.m_prime as u32
     }
 
     /// Whether `number` is below the modulus.
@@ -95,7 +100,7 @@ impl Modulus {
     }
 
     /// Subtracts the modulus once if the number, with `overflow` above it, is not below it.
-    fn reduce(&self, number: &mut Number, overflow: u32) {
+    fn reduce(&self, number: &mut Number, overflow: Word) {
         if overflow != 0 || !self.exceeds(number) {
             self.subtract_from(number);
         }
@@ -108,10 +113,10 @@ impl Modulus {
 }
 
 /// Doubles a number and returns the bit that falls out.
-fn double(number: &mut Number) -> u32 {
+fn double(number: &mut Number) -> Word {
     let mut carry = 0;
     for word in number {
-        let out = *word >> 31;
+        let out = *word >> (Word::BITS - 1);
         *word = (*word << 1) | carry;
         carry = out;
     }
@@ -125,7 +130,7 @@ pub(super) fn from_le_bytes(bytes: &[u8; RSA_LEN]) -> Number {
     number
         .iter_mut()
         .zip(words)
-        .for_each(|(to, from)| *to = u32::from_le_bytes(*from));
+        .for_each(|(to, from)| *to = Word::from_le_bytes(*from));
     number
 }
 
@@ -136,7 +141,7 @@ pub(super) fn from_be_bytes(bytes: &[u8; RSA_LEN]) -> Number {
     number
         .iter_mut()
         .zip(words)
-        .for_each(|(to, from)| *to = u32::from_be_bytes(*from));
+        .for_each(|(to, from)| *to = Word::from_be_bytes(*from));
     number
 }
 
@@ -146,7 +151,7 @@ pub(super) fn is_le_bytes(number: &Number, bytes: &[u8; RSA_LEN]) -> bool {
     number
         .iter()
         .zip(words)
-        .all(|(word, bytes)| *word == u32::from_le_bytes(*bytes))
+        .all(|(word, bytes)| *word == Word::from_le_bytes(*bytes))
 }
 
 /// Writes a number, highest byte first.
@@ -175,6 +180,12 @@ mod tests {
         U3072::from_be_slice(&to_be_bytes(number))
     }
 
+    fn random_word(rng: &mut TestRng) -> Word {
+        let mut bytes = [0; WORD_LEN];
+        rng.fill_bytes(&mut bytes);
+        Word::from_le_bytes(bytes)
+    }
+
     fn product(modulus: &Modulus, a: &Number, b: &Number) -> Number {
         let mut product = *a;
         modulus.multiply(&mut product, b);
@@ -186,10 +197,10 @@ mod tests {
         let mut numbers = [[0; WORDS]; 8];
         for (kind, number) in numbers.iter_mut().enumerate() {
             for word in number.iter_mut() {
-                *word = match (kind, rng.next_u32()) {
+                *word = match (kind, random_word(rng)) {
                     (0..4, random) => random,
                     (_, random) if random % 8 == 0 => random,
-                    (4 | 5, _) => u32::MAX,
+                    (4 | 5, _) => Word::MAX,
                     _ => 0,
                 };
             }
@@ -206,7 +217,7 @@ mod tests {
             .collect::<std::vec::Vec<_>>()
         {
             n[0] |= 1;
-            n[WORDS - 1] |= 1 << 31;
+            n[WORDS - 1] |= 1 << (Word::BITS - 1);
             let modulus = Modulus::new(n).unwrap();
             let params = FixedMontyParams::new_vartime(Odd::new(big(&n)).unwrap());
             assert_eq!(big(&modulus.r_squared()), *params.r2());
@@ -229,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_largest_factors_under_the_largest_modulus_do_not_overflow() {
-        let n = [u32::MAX; WORDS];
+        let n = [Word::MAX; WORDS];
         let modulus = Modulus::new(n).unwrap();
         let mut highest = n;
         highest[0] -= 1;
@@ -245,11 +256,11 @@ mod tests {
     #[test]
     fn even_and_short_moduli_are_refused() {
         let mut n = [0; WORDS];
-        n[WORDS - 1] = 1 << 31;
+        n[WORDS - 1] = 1 << (Word::BITS - 1);
         assert_eq!(Modulus::new(n), None);
         n[0] = 1;
         assert!(Modulus::new(n).is_some());
-        n[WORDS - 1] = u32::MAX >> 1;
+        n[WORDS - 1] = Word::MAX >> 1;
         assert_eq!(Modulus::new(n), None);
     }
 }

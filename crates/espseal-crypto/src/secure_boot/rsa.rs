@@ -31,7 +31,7 @@ impl RsaPublicKey {
     /// Takes a modulus as the arithmetic has it.
     pub(super) fn from_number(modulus: Number, exponent: u32) -> Result<Self, InvalidRsaKey> {
         let [.., high] = modulus;
-        if high >> 31 == 0 {
+        if high.leading_zeros() > 0 {
             return Err(InvalidRsaKey::ModulusTooShort);
         }
         let modulus = Modulus::new(modulus).ok_or(InvalidRsaKey::ModulusEven)?;
