@@ -21,14 +21,13 @@ use espseal_format::units::{Digest, Product, PublicKeyBytes};
 use espseal_format::wrap::{BodyWrap, ShardEntry, epoch_commitment_prefix, kek_info};
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq as _;
-use zeroize::ZeroizeOnDrop;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::content::ContentKey;
 use crate::hmac::hmac;
 
 mod device;
 mod hpke;
-mod key_unwrap;
 
 pub use device::{DevicePrivateKey, open};
 
@@ -138,9 +137,11 @@ impl Kek {
     /// # Errors
     /// [`UnwrapFailed`] when the integrity check value does not come out.
     pub fn unwrap_key(&self, wrap: &BodyWrap) -> Result<ContentKey, UnwrapFailed> {
-        key_unwrap::unwrap_key(&self.0, &wrap.0)
-            .map(ContentKey::from_bytes)
-            .ok_or(UnwrapFailed)
+        let mut key = Zeroizing::new([0; 32]);
+        KwAes256::new((&self.0).into())
+            .unwrap_key(&wrap.0, &mut *key)
+            .map_err(|_| UnwrapFailed)?;
+        Ok(ContentKey::from_bytes(*key))
     }
 }
 

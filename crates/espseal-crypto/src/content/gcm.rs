@@ -9,7 +9,11 @@
 //! encryption goes through one function that is not inlined: the cipher's code exists once.
 
 use aes::Aes256;
-use aes::cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};
+use aes::cipher::consts::U16;
+use aes::cipher::{
+    Array, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt as _, BlockSizeUser,
+    KeyInit as _, ParBlocks,
+};
 use ghash::GHash;
 use ghash::universal_hash::UniversalHash as _;
 use subtle::ConstantTimeEq as _;
@@ -19,8 +23,12 @@ use super::{AuthenticationFailed, ContentKey, Iv, Tag};
 
 /// Bytes of a block.
 const BLOCK: usize = 16;
-/// Blocks encrypted at once: as many as AES instructions of a host take in parallel.
-const BATCH: usize = 8;
+/// Blocks encrypted at once: as many as a cipher takes in parallel, on a host with VAES and in a chip.
+const BATCH: usize = if cfg!(target_pointer_width = "64") {
+    64
+} else {
+    8
+};
 /// Bytes after which the counter would repeat.
 const LIMIT: u64 = 64 << 30;
 
@@ -132,7 +140,34 @@ const LOW: u128 = u32::MAX as u128;
 /// Encrypts blocks; the only way to the cipher.
 #[inline(never)]
 fn encrypt_blocks(cipher: &Aes256, blocks: &mut [[u8; BLOCK]]) {
-    cipher.encrypt_blocks(Array::cast_slice_from_core_mut(blocks));
+    cipher.encrypt_with_backend(Batches(blocks));
+}
+
+/// Blocks to encrypt as many at once as the cipher takes, the last ones in a batch that is filled
+/// up: its code for single blocks, another 2 KB of a device's flash, stays out.
+struct Batches<'b>(&'b mut [[u8; BLOCK]]);
+
+impl BlockSizeUser for Batches<'_> {
+    type BlockSize = U16;
+}
+
+impl BlockCipherEncClosure for Batches<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
+        let mut batch = Zeroizing::new(ParBlocks::<B>::default());
+        for blocks in self.0.chunks_mut(batch.len()) {
+            let blocks = Array::cast_slice_from_core_mut(blocks);
+            batch
+                .iter_mut()
+                .zip(&*blocks)
+                .for_each(|(to, from)| *to = *from);
+            backend.encrypt_par_blocks((&mut *batch).into());
+            blocks
+                .iter_mut()
+                .zip(&*batch)
+                .for_each(|(to, from)| *to = *from);
+        }
+    }
 }
 
 /// GHASH of data, filled up to a block, and of the block with the two lengths.
