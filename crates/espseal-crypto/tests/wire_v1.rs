@@ -119,7 +119,7 @@ fn key_pair_is_derived_from_keying_material() {
 fn signatures_verify_with_either_s() {
     let all = vectors();
     let signatures = all["es256"].as_array().unwrap();
-    assert_eq!(signatures.len(), 5);
+    assert_eq!(signatures.len(), 6);
     for case in signatures {
         let key = PublicKeyBytes(bytes(&case["public"]));
         let covered = hex::decode(case["to_be_signed"].as_str().unwrap()).unwrap();
@@ -135,7 +135,7 @@ fn signatures_verify_with_either_s() {
 /// ECDSA by RFC 6979 makes signatures reproducible: ours are those of OpenSSL.
 #[test]
 fn single_signer_envelopes_verify_and_are_signed_again_byte_for_byte() {
-    let documents: [(Role, &str, [&[u8]; 3]); 3] = [
+    let documents: [(Role, &str, [&[u8]; 3]); 4] = [
         (
             Role::Releases,
             "releases",
@@ -149,6 +149,15 @@ fn single_signer_envelopes_verify_and_are_signed_again_byte_for_byte() {
             Role::Now,
             "now",
             [file!("now.cose"), file!("now.tbs"), file!("now.pub")],
+        ),
+        (
+            Role::Direct,
+            "releases",
+            [
+                file!("direct.cose"),
+                file!("direct.tbs"),
+                file!("releases.pub"),
+            ],
         ),
         (
             Role::Report,

@@ -11,14 +11,15 @@ use espseal_format::chip::ChipId;
 use espseal_format::cohort::{Ppm, Salt, bucket};
 use espseal_format::cose::{Role, Sign, Sign1, to_be_signed, to_be_signed1};
 use espseal_format::journal::{Install, Quarantine, Record, RootLocation, State};
+use espseal_format::metadata::direct::{DirectManifest, FlashScheme};
 use espseal_format::metadata::manifest::{ClassId, Component, ComponentKind, Manifest, VendorId};
 use espseal_format::metadata::now::{Hold, Now};
 use espseal_format::metadata::releases::{Epoch, Offer, OfferState, Releases};
 use espseal_format::metadata::root::{RoleKeys, Root};
 use espseal_format::report::{DeviceRecord, Event, IdfSubscription, Poll, Report};
 use espseal_format::units::{
-    ChannelName, ChunkIndex, DeviceId, Digest, KeyId, Position, Product, PublicKeyBytes,
-    SecurityVersion,
+    ChannelName, ChunkIndex, DeviceId, Digest, FlashOffset, KeyId, Position, Product,
+    PublicKeyBytes, SecurityVersion,
 };
 use espseal_format::wrap::{self, ShardEntry, ShardNibbles, find_in_shard};
 
@@ -246,6 +247,37 @@ fn poll_and_reports() {
 }
 
 #[test]
+fn direct_manifests() {
+    let raw: Vec<u8> = (0..4 * 4096_u32)
+        .map(|i| (i % 247).to_le_bytes()[0])
+        .collect();
+    let page: Vec<u8> = raw.chunks(4096).flat_map(|c| Digest::of(c).0).collect();
+    let mut image: Vec<u8> = (0..5000_u32)
+        .map(|i| (i * 7 + i / 256).to_le_bytes()[0])
+        .collect();
+    image.resize(8192, 0xFF);
+    let direct = DirectManifest {
+        product: PRODUCT,
+        manifest: Digest::of(vector!("manifest.cbor")),
+        device: device(),
+        scheme: FlashScheme::Xts128,
+        slot: FlashOffset::new(0x1D_0000),
+        journal: FlashOffset::new(0x3F_0000),
+        probe: Digest::of(&image[..4096]),
+        image_length: 8192,
+        body: Digest::of(&raw),
+        pages: heapless::Vec::from_slice(&[Digest::of(&page)]).unwrap(),
+    };
+    let esp32 = DirectManifest {
+        scheme: FlashScheme::Esp32 { crypt_config: 9 },
+        slot: FlashOffset::new(0x2_0000),
+        ..direct.clone()
+    };
+    assert_frozen!(DirectManifest, direct, vector!("direct.cbor"));
+    assert_frozen!(DirectManifest, esp32, vector!("direct-esp32.cbor"));
+}
+
+#[test]
 fn records_that_the_server_keeps() {
     let record = DeviceRecord {
         device: device(),
@@ -264,9 +296,12 @@ fn records_that_the_server_keeps() {
 fn envelopes_of_one_signature() {
     macro_rules! files {
         ($role:expr, $name:literal) => {
+            files!($role, $name, $name)
+        };
+        ($role:expr, $name:literal, $key:literal) => {
             (
                 $role,
-                vector!($name, ".pub"),
+                vector!($key, ".pub"),
                 vector!($name, ".cbor").as_slice(),
                 vector!($name, ".tbs").as_slice(),
                 vector!($name, ".cose").as_slice(),
@@ -277,6 +312,7 @@ fn envelopes_of_one_signature() {
         files!(Role::Releases, "releases"),
         files!(Role::Now, "now"),
         files!(Role::Report, "report"),
+        files!(Role::Direct, "direct", "releases"),
     ] {
         let parsed = Sign1::parse(envelope).unwrap();
         let kid = KeyId::of(&PublicKeyBytes(*key));

@@ -314,6 +314,26 @@ fn now_may_not_claim_a_time_beyond_what_root_allows() {
 }
 
 #[test]
+fn now_may_claim_the_very_time_that_root_allows_at_most() {
+    let mut world = World::without_offer(Delivery::Ota0Valid);
+    let max_time = TODAY + DAY;
+    world.maker.root.max_time = max_time;
+    world.maker.root.version = 2;
+    world.maker.publish_root();
+    world.maker.now.root_version = 2;
+    world.maker.now.time = max_time;
+    world.maker.publish();
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    world.maker.now.time = max_time + 1;
+    world.maker.publish();
+    let found = max_time + 1;
+    assert_eq!(
+        refusal(&mut world),
+        MetadataError::TimeBeyondRoot { max_time, found }
+    );
+}
+
+#[test]
 fn releases_without_an_epoch_for_the_group_are_refused() {
     let mut world = World::new();
     world.maker.releases.epochs.clear();
@@ -349,6 +369,9 @@ fn release_that_skips_a_stepping_stone_is_refused() {
         denial(&mut world),
         DeviceError::TooOld { installed, minimum }.into()
     );
+    let mut world = bent(|manifest| manifest.min_seq = 1);
+    world.config.floors.installed = position(1, 1);
+    world.update().expect("the stepping stone itself is enough");
 }
 
 #[test]
@@ -380,6 +403,9 @@ fn image_larger_than_the_slot_is_refused() {
         }
         .into()
     );
+    large.chunks = 15;
+    let mut world = World::with(Delivery::Ota0Valid, &large);
+    world.update().expect("an image that fills the slot fits");
 }
 
 #[test]
