@@ -1,10 +1,12 @@
 //! What a restart turns out to be: confirmation, rollback, torn activation, no rollback at all.
 
 use espseal_agent::agent::{BootOutcome, UpdateOutcome};
+use espseal_agent::boot::{self, Selection, Situation, Verdict};
 use espseal_agent::config::RollbackRule;
 use espseal_agent::error::{AgentError, DeviceError, Misuse};
 use espseal_agent::platform::Slot;
 use espseal_format::cose::Sign1;
+use espseal_format::journal::State;
 use espseal_format::otadata::{ENTRY_LEN, OtaState, Otadata, OtadataEntry};
 use espseal_format::report::{Event, Report};
 
@@ -363,6 +365,29 @@ fn device_that_runs_another_slot_than_the_selected_one_stages_and_confirms_nothi
     };
     assert_eq!(world.update(), Err(refused.into()));
     assert_eq!(world.confirm(), Err(refused.into()));
+}
+
+#[test]
+fn activated_image_that_runs_while_another_is_selected_is_no_trial() {
+    for state in [State::Activating, State::Confirming] {
+        for entry in [OtaState::Valid, OtaState::PendingVerify, OtaState::New] {
+            let mut situation = Situation {
+                state,
+                target: SECOND,
+                attempts: 0,
+                running: SECOND,
+                selection: Selection::Entry {
+                    slot: FIRST,
+                    state: entry,
+                },
+                target_entry: Some(OtaState::Aborted),
+                rule: RollbackRule::Required,
+            };
+            assert_eq!(boot::judge(&situation), Verdict::Fallback, "{situation:?}");
+            situation.selection = Selection::Default { slot: FIRST };
+            assert_eq!(boot::judge(&situation), Verdict::Fallback, "{situation:?}");
+        }
+    }
 }
 
 #[test]

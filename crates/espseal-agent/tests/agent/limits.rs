@@ -123,6 +123,22 @@ fn short_answers_are_an_error_that_names_the_file() {
 }
 
 #[test]
+fn shard_in_order_is_cut_off_at_its_limit_too() {
+    let mut world = World::new();
+    let entries = (0..452_u32).flat_map(|number| {
+        let mut entry = [0; 145];
+        entry[..4].copy_from_slice(&number.to_be_bytes());
+        entry
+    });
+    *world.maker.repository.file(".shard") = entries.collect();
+    let (document, limit) = (Document::Shard, 65_536);
+    assert_eq!(
+        denial(&mut world),
+        ServerError::TooLong { document, limit }.into()
+    );
+}
+
+#[test]
 fn missing_files_are_named() {
     for (part, document) in [
         ("manifests/", Document::Manifest),

@@ -242,6 +242,21 @@ fn later_built_in_root_outranks_the_stored_one() {
 }
 
 #[test]
+fn built_in_root_outranks_a_stored_one_of_the_same_version() {
+    let mut world = next_root(|_, _| {}, usual);
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    // Whoever builds the image decides; both are signed by the same keys.
+    world.maker.root.max_time = TODAY - 1;
+    world.config.built_in_root = Vec::leak(world.maker.signed_root());
+    world.maker.publish();
+    let (max_time, found) = (TODAY - 1, TODAY);
+    assert_eq!(
+        refusal(&mut world),
+        MetadataError::TimeBeyondRoot { max_time, found }
+    );
+}
+
+#[test]
 fn stored_root_of_another_version_than_recorded_is_not_trusted() {
     let mut world = next_root(|_, _| {}, usual);
     assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
