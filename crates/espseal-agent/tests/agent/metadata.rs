@@ -35,15 +35,47 @@ fn position(generation: u32, version: u64) -> Position {
 }
 
 #[test]
-fn older_now_is_refused() {
+fn older_now_is_refused_whatever_the_clock_and_whatever_else_is_older() {
+    for (clock, same_releases) in [(None, false), (None, true), (Some(TODAY), true)] {
+        let mut world = World::without_offer(Delivery::Ota0Valid);
+        world.chip.clock = clock;
+        assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+        let old = world.maker.repository.file("now.cose").clone();
+        world.maker.now.position.version += 1;
+        if !same_releases {
+            world.maker.releases.position.version += 1;
+        }
+        world.maker.publish_as_is();
+        assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+        world.maker.repository.put(Resource::Now, old);
+        let floor = world.maker.now.position;
+        let found = position(1, floor.version - 1);
+        let document = Document::Now;
+        assert_eq!(
+            refusal(&mut world),
+            MetadataError::Rollback {
+                document,
+                floor,
+                found
+            }
+        );
+    }
+}
+
+/// A stolen `now` key signs two documents of one position; what was seen under one holds for both.
+#[test]
+fn releases_and_time_seen_under_a_now_of_the_same_position_are_kept() {
     let mut world = World::without_offer(Delivery::Ota0Valid);
+    world.chip.clock = Some(TODAY);
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
     let old = world.maker.repository.file("now.cose").clone();
-    world.maker.publish();
+    world.maker.releases.position.version += 1;
+    world.maker.publish_as_is();
     assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
     world.maker.repository.put(Resource::Now, old);
-    let floor = world.maker.now.position;
+    let floor = world.maker.releases.position;
     let found = position(1, floor.version - 1);
-    let document = Document::Now;
+    let document = Document::Releases;
     assert_eq!(
         refusal(&mut world),
         MetadataError::Rollback {
@@ -52,6 +84,16 @@ fn older_now_is_refused() {
             found
         }
     );
+
+    let mut world = World::without_offer(Delivery::Ota0Valid);
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    let old = world.maker.repository.file("now.cose").clone();
+    world.maker.now.time = TODAY + 8 * DAY;
+    world.maker.now.expires = TODAY + 9 * DAY;
+    world.maker.publish_as_is();
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    world.maker.repository.put(Resource::Now, old);
+    assert!(matches!(refusal(&mut world), MetadataError::Expired { .. }));
 }
 
 #[test]
