@@ -131,16 +131,25 @@ pub(crate) fn check<R: ReadAt<Error = HardwareError>, C: Crypto>(
 }
 
 /// Bytes in the MMU pages that the image is built for.
+#[inline(never)]
 fn page_size<R: ReadAt<Error = HardwareError>>(
     image: &mut R,
     mapping: &Mapping,
-) -> Result<u32, AgentError> {
+) -> Result<u32, HardwareError> {
+    let descriptor = AppDescriptor::parse(&descriptor_of(image)?);
+    Ok(mapping.page_size_of(descriptor.ok().as_ref()))
+}
+
+/// The bytes of an image where its app descriptor lies; zeros, which are none, of a shorter image.
+#[inline(never)]
+fn descriptor_of<R: ReadAt<Error = HardwareError>>(
+    image: &mut R,
+) -> Result<[u8; app_desc::LEN], HardwareError> {
     let mut bytes = [0; app_desc::LEN];
-    if mapping.other_page_sizes.is_empty() || image.len() < SECTOR {
-        return Ok(mapping.page_size);
+    if image.len() >= app_desc::END {
+        image.read_at(app_desc::OFFSET, &mut bytes)?;
     }
-    image.read_at(app_desc::OFFSET, &mut bytes)?;
-    Ok(mapping.page_size_of(AppDescriptor::parse(&bytes).ok().as_ref()))
+    Ok(bytes)
 }
 
 /// Compares the digest of the whole image with the signed one.
@@ -189,12 +198,8 @@ pub(crate) fn secure_version<F: Flash, O: Observer>(
         length: region.size,
         head: None,
     };
-    let mut bytes = [0; app_desc::LEN];
-    image.read_at(app_desc::OFFSET, &mut bytes)?;
-    Ok(
-        AppDescriptor::parse(&bytes)
-            .map_or(SecurityVersion::new(0), |found| found.secure_version()),
-    )
+    let descriptor = AppDescriptor::parse(&descriptor_of(&mut image)?);
+    Ok(descriptor.map_or(SecurityVersion::new(0), |found| found.secure_version()))
 }
 
 /// Demands that the image ends where the manifest says and that a burnt key signed it.
@@ -250,12 +255,8 @@ fn descriptor<R: ReadAt<Error = HardwareError>>(
     manifest: &VerifiedManifest<'_>,
 ) -> Result<(), AgentError> {
     let differ = |field| AgentError::Body(BodyError::Descriptor { field });
-    let mut bytes = [0; app_desc::LEN];
-    if image.len() < SECTOR {
-        return Err(differ(DescriptorField::Magic));
-    }
-    image.read_at(app_desc::OFFSET, &mut bytes)?;
-    let found = AppDescriptor::parse(&bytes).map_err(|_| differ(DescriptorField::Magic))?;
+    let found = AppDescriptor::parse(&descriptor_of(image)?);
+    let found = found.map_err(|_| differ(DescriptorField::Magic))?;
     let manifest = manifest.get();
     if found.project() != manifest.project.as_str() {
         return Err(differ(DescriptorField::Project));

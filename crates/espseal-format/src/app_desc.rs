@@ -19,6 +19,8 @@ pub const MAGIC: u32 = 0xABCD_5432;
 pub const OFFSET: u32 = 32;
 /// Bytes of a descriptor.
 pub const LEN: usize = 256;
+/// Offset of the first byte behind the descriptor.
+pub const END: u32 = OFFSET + 256;
 
 /// A descriptor whose magic and texts are in order.
 #[doc(alias = "esp_app_desc_t")]

@@ -179,6 +179,19 @@ fn app_descriptor_that_contradicts_the_manifest_is_refused() {
 }
 
 #[test]
+fn image_too_short_for_an_app_descriptor_is_refused() {
+    for length in [4, 16, 128] {
+        let image = app("2.0").around(&vec![0x5A; length]);
+        assert!(image.len() < 288);
+        let mut world = offering(image, |_| {});
+        world.chip.digests = [None; 3];
+        world.config.policy.signature = SignatureRule::WhenBurnt;
+        let field = DescriptorField::Magic;
+        assert_eq!(condemned(world), BodyError::Descriptor { field });
+    }
+}
+
+#[test]
 fn device_without_a_burnt_digest_takes_no_update_unless_policy_says_so() {
     let mut world = World::new();
     world.chip.digests = [None; 3];

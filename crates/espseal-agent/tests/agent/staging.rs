@@ -1,7 +1,8 @@
 //! Resume, deduplication, order of writes, failing flash.
 
 use espseal_agent::agent::UpdateOutcome;
-use espseal_agent::error::{AgentError, Document, HardwareError, ServerError};
+use espseal_agent::error::{AgentError, Document, FlashOperation, HardwareError, ServerError};
+use espseal_agent::flash::FlashFaultKind;
 use espseal_agent::observer::Event;
 use espseal_agent::platform::Slot;
 use espseal_format::units::FlashOffset;
@@ -190,4 +191,38 @@ fn worn_sector_is_found_when_it_is_read_back() {
     assert_eq!(world.update(), Err(refused.into()));
     world.flash.worn = None;
     activated(&mut world);
+}
+
+#[test]
+fn one_read_that_fails_is_the_flash_chips_fault_and_not_the_images() {
+    let mut good = World::new();
+    let before = good.flash.reads;
+    let staged = good.update();
+    assert!(matches!(staged, Ok(UpdateOutcome::RestartToBoot { .. })));
+    let reads = good.flash.reads;
+    for read in (before + 1..=reads).rev().step_by(3) {
+        let mut world = World::new();
+        world.flash.unreadable = Some(read);
+        let failed = world.update();
+        let by_flash = matches!(
+            failed,
+            Err(AgentError::Hardware(HardwareError::Flash {
+                operation: FlashOperation::Read,
+                kind: FlashFaultKind::Hardware,
+                ..
+            }))
+        );
+        assert!(by_flash, "read {read} of {reads}: {failed:?}");
+        let mut lives = 0;
+        while world.boot() != Slot::Ota(1) {
+            world.on_boot().unwrap();
+            assert_eq!(world.update(), staged, "read {read} of {reads}");
+            lives += 1;
+            assert!(lives < 3, "read {read} of {reads}");
+        }
+        world.on_boot().unwrap();
+        world.confirm().unwrap();
+    }
+    println!("{} reads", reads - before);
+    assert!(reads - before > 50);
 }

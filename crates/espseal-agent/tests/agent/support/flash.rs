@@ -41,6 +41,9 @@ pub(crate) struct RamFlash {
     /// A sector whose bits no longer erase.
     pub(crate) worn: Option<u32>,
     pub(crate) protected: Option<Range<u32>>,
+    /// Reads so far, and the one that fails.
+    pub(crate) reads: u32,
+    pub(crate) unreadable: Option<u32>,
     /// Programming the sector at the first address flips bits of the byte at the second.
     pub(crate) disturbed: Option<(u32, u32)>,
 }
@@ -70,6 +73,8 @@ impl RamFlash {
             erased: Vec::new(),
             worn: None,
             protected: None,
+            reads: 0,
+            unreadable: None,
             disturbed: None,
         }
     }
@@ -199,6 +204,10 @@ impl Flash for RamFlash {
 
     fn read(&mut self, at: FlashOffset, buffer: &mut [u8]) -> Result<(), RamFault> {
         self.end()?;
+        self.reads += 1;
+        if self.unreadable == Some(self.reads) {
+            return Err(RamFault(FlashFaultKind::Hardware));
+        }
         let start = self.check(at.get(), buffer.len())?;
         for (offset, byte) in buffer.iter_mut().enumerate() {
             *byte = self.raw[start + offset] ^ self.mask(start + offset);

@@ -50,11 +50,6 @@ impl App {
     }
 
     fn unsigned(&self) -> Vec<u8> {
-        let mut header = ImageHeader::from_bytes([0; 24]);
-        header.magic = 0xE9;
-        header.segment_count = 1;
-        header.chip_id = self.chip_id.into();
-        header.hash_appended = 1;
         let secure_version = SecurityVersion::new(self.secure_version);
         let descriptor = AppDescriptor::new(self.project, self.version, secure_version)
             .unwrap()
@@ -67,14 +62,24 @@ impl App {
             x = x.wrapping_mul(181).wrapping_add(101);
             data.push(x ^ (data.len() >> 8) as u8);
         }
+        self.around(&data)
+    }
+
+    /// The image of one segment that holds `data`.
+    pub(crate) fn around(&self, data: &[u8]) -> Vec<u8> {
+        let mut header = ImageHeader::from_bytes([0; 24]);
+        header.magic = 0xE9;
+        header.segment_count = 1;
+        header.chip_id = self.chip_id.into();
+        header.hash_appended = 1;
         let segment = SegmentHeader {
             load_addr: self.load_addr.into(),
-            data_len: (length as u32).into(),
+            data_len: (data.len() as u32).into(),
         };
         let mut image = header.encode().to_vec();
         image.extend_from_slice(&segment.load_addr.get().to_le_bytes());
         image.extend_from_slice(&segment.data_len.get().to_le_bytes());
-        image.extend_from_slice(&data);
+        image.extend_from_slice(data);
         while image.len() % 16 != 15 {
             image.push(0);
         }
