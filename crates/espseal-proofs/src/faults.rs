@@ -52,11 +52,16 @@ pub(crate) fn run(scope: Scope, hasty: bool, mut say: impl FnMut(&str)) -> Sum {
     let begun = Instant::now();
     let mut sum = Sum::default();
     for chip in CHIPS {
-        for plot in [Plot::Update, Plot::RootRotation, Plot::Crasher] {
+        for plot in [
+            Plot::Update,
+            Plot::RootRotation,
+            Plot::Crasher,
+            Plot::Direct,
+        ] {
             let wanted = match scope {
                 Scope::Full => true,
                 Scope::Share => chip == CHIPS[1],
-                Scope::Quick => chip == CHIPS[1] && plot != Plot::RootRotation,
+                Scope::Quick => chip == CHIPS[1] && matches!(plot, Plot::Update | Plot::Crasher),
             };
             if !wanted {
                 continue;
