@@ -105,8 +105,16 @@ fn block_built_from_espsecures_signature_is_espsecures_block() {
                 .flat_map(|number| number.iter().rev().copied())
                 .collect::<Vec<u8>>()
         };
-        let public = PublicKey::from_point(vector.curve, &big_endian(key)).unwrap();
+        let point = big_endian(key);
+        let public = PublicKey::from_point(vector.curve, &point).unwrap();
         assert_eq!(public.digest(), vector.key_digest);
+        let kept = match &public {
+            PublicKey::P192(key) => key.coordinates().as_flattened().to_vec(),
+            PublicKey::P256(key) => key.coordinates().as_flattened().to_vec(),
+            PublicKey::P384(key) => key.coordinates().as_flattened().to_vec(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(kept, point);
         let signature = big_endian(signature);
         assert_eq!(public.build_block(&digests, &signature), Ok(vector.block));
         let other = ImageDigests::of(b"other");
