@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     /// Only bugs whose name contains this
     #[arg(long, default_value = "")]
     only: String,
+    /// Go on from the first bug whose name contains this, after an interruption
+    #[arg(long, default_value = "")]
+    from: String,
     /// Run every suite against every bug, instead of the first that catches it
     #[arg(long)]
     every_suite: bool,
@@ -87,6 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for bug in list
         .bug
         .iter()
+        .skip_while(|bug| !bug.name.contains(&arguments.from))
         .filter(|bug| bug.name.contains(&arguments.only))
     {
         let originals = scratch.apply(bug)?;
@@ -175,6 +179,8 @@ impl Scratch {
         // Not the real one: cargo takes a crate for the same wherever its workspace stands, and the
         // next build of the real thing would have the bug in it.
         build.env("CARGO_TARGET_DIR", self.0.join("target"));
+        // One changed line after the other is what incremental compilation is for.
+        build.env("CARGO_INCREMENTAL", "1");
         build.args(["build", "--quiet", "--package", "espseal-proofs"]);
         let built = build
             .stderr(Stdio::piped())
