@@ -301,6 +301,7 @@ def direct_manifest(scheme, crypt_config, slot):
 direct = write("direct.cbor", direct_manifest(1, 0, 0x1D0000))
 write("direct.cose", sign1("direct", RELEASES, direct))
 write("direct-esp32.cbor", direct_manifest(0, 9, 0x20000))
+write("direct-xts256.cbor", direct_manifest(2, 0, 0x1D0000))
 
 write("poll.cbor", cbor({1: PRODUCT, 2: DEVICE_ID, 3: "production", 4: 5, 5: 1, 6: 41}))
 report = write("report.cbor", cbor({

@@ -12,6 +12,7 @@
 //!
 //! Source: RFC 9052 sections 3, 4.1, 4.2 and 4.4; RFC 9053 section 2.1.
 
+use core::cmp::Ordering;
 use core::fmt;
 
 use heapless::Vec;
@@ -297,14 +298,11 @@ impl<'b> Document<'b> for Sign<'b> {
         }
         let pairs = self.signatures.iter().zip(self.signatures.iter().skip(1));
         for (previous, found) in pairs {
-            if previous.kid == found.kid {
-                return Err(CoseError::DuplicateKid { found: found.kid });
-            }
-            if previous.kid > found.kid {
-                return Err(CoseError::KidOrder {
-                    previous: previous.kid,
-                    found: found.kid,
-                });
+            let (previous, found) = (previous.kid, found.kid);
+            match previous.cmp(&found) {
+                Ordering::Less => {}
+                Ordering::Equal => return Err(CoseError::DuplicateKid { found }),
+                Ordering::Greater => return Err(CoseError::KidOrder { previous, found }),
             }
         }
         Ok(())

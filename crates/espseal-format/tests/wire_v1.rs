@@ -273,7 +273,12 @@ fn direct_manifests() {
         slot: FlashOffset::new(0x2_0000),
         ..direct.clone()
     };
+    let xts256 = DirectManifest {
+        scheme: FlashScheme::Xts256,
+        ..direct.clone()
+    };
     assert_frozen!(DirectManifest, direct, vector!("direct.cbor"));
+    assert_frozen!(DirectManifest, xts256, vector!("direct-xts256.cbor"));
     assert_frozen!(DirectManifest, esp32, vector!("direct-esp32.cbor"));
 }
 

@@ -96,14 +96,11 @@ impl FlashScheme {
 
     /// Puts the two numbers of a direct manifest together.
     fn from_numbers(scheme: u8, crypt_config: u8) -> Result<Self, MetadataError> {
+        check_range("direct.scheme", 0, 2, scheme.into())?;
         let (scheme, most) = match scheme {
             0 => (Self::Esp32 { crypt_config }, 0xF),
             1 => (Self::Xts128, 0),
-            2 => (Self::Xts256, 0),
-            _ => {
-                check_range("direct.scheme", 0, 2, scheme.into())?;
-                (Self::Xts128, 0)
-            }
+            _ => (Self::Xts256, 0),
         };
         check_range("direct.crypt-config", 0, most, crypt_config.into())?;
         Ok(scheme)
