@@ -268,6 +268,10 @@ fn direct_manifests() {
         body: Digest::of(&raw),
         pages: heapless::Vec::from_slice(&[Digest::of(&page)]).unwrap(),
     };
+    let last = direct.probe_chunk(RootLocation::B).unwrap();
+    assert_eq!(direct.layout().chunk_range(last), Some(12_288..16_384));
+    assert_eq!(direct.layout().chunk_range(ChunkIndex::new(4)), None);
+    assert_eq!(direct.image_chunks(), 2);
     let esp32 = DirectManifest {
         scheme: FlashScheme::Esp32 { crypt_config: 9 },
         slot: FlashOffset::new(0x2_0000),
@@ -280,6 +284,24 @@ fn direct_manifests() {
     assert_frozen!(DirectManifest, direct, vector!("direct.cbor"));
     assert_frozen!(DirectManifest, xts256, vector!("direct-xts256.cbor"));
     assert_frozen!(DirectManifest, esp32, vector!("direct-esp32.cbor"));
+}
+
+#[test]
+fn documents_are_parsed_into_memory_that_held_another() {
+    macro_rules! assert_reused {
+        ($type:ty, $first:literal, $second:literal) => {
+            let mut memory = <$type>::BLANK;
+            for bytes in [vector!($first).as_slice(), vector!($second)] {
+                assert_eq!(memory.parse_into(bytes), Ok(()));
+                assert_eq!(memory, <$type>::parse(bytes).unwrap());
+            }
+        };
+    }
+    assert_reused!(Root, "root.cbor", "root.cbor");
+    assert_reused!(Releases, "releases.cbor", "first-releases.cbor");
+    assert_reused!(Now, "now.cbor", "now.cbor");
+    assert_reused!(Manifest, "manifest.cbor", "manifest.cbor");
+    assert_reused!(DirectManifest, "direct.cbor", "direct-esp32.cbor");
 }
 
 #[test]
