@@ -136,13 +136,13 @@ fn page_size<R: ReadAt<Error = HardwareError>>(
     image: &mut R,
     mapping: &Mapping,
 ) -> Result<u32, HardwareError> {
-    let descriptor = AppDescriptor::parse(&descriptor_of(image)?);
+    let descriptor = AppDescriptor::parse(&descriptor_bytes(image)?);
     Ok(mapping.page_size_of(descriptor.ok().as_ref()))
 }
 
 /// The bytes of an image where its app descriptor lies; zeros, which are none, of a shorter image.
 #[inline(never)]
-fn descriptor_of<R: ReadAt<Error = HardwareError>>(
+fn descriptor_bytes<R: ReadAt<Error = HardwareError>>(
     image: &mut R,
 ) -> Result<[u8; app_desc::LEN], HardwareError> {
     let mut bytes = [0; app_desc::LEN];
@@ -198,7 +198,7 @@ pub(crate) fn secure_version<F: Flash, O: Observer>(
         length: region.size,
         head: None,
     };
-    let descriptor = AppDescriptor::parse(&descriptor_of(&mut image)?);
+    let descriptor = AppDescriptor::parse(&descriptor_bytes(&mut image)?);
     Ok(descriptor.map_or(SecurityVersion::new(0), |found| found.secure_version()))
 }
 
@@ -255,7 +255,7 @@ fn descriptor<R: ReadAt<Error = HardwareError>>(
     manifest: &VerifiedManifest<'_>,
 ) -> Result<(), AgentError> {
     let differ = |field| AgentError::Body(BodyError::Descriptor { field });
-    let found = AppDescriptor::parse(&descriptor_of(image)?);
+    let found = AppDescriptor::parse(&descriptor_bytes(image)?);
     let found = found.map_err(|_| differ(DescriptorField::Magic))?;
     let manifest = manifest.get();
     if found.project() != manifest.project.as_str() {

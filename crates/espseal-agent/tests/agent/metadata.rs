@@ -27,6 +27,19 @@ pub(crate) fn denial(world: &mut World) -> AgentError {
     error
 }
 
+/// Demands that an update refuses a document for being one version behind `floor`.
+fn assert_one_behind(world: &mut World, document: Document, floor: Position) {
+    let found = position(1, floor.version - 1);
+    assert_eq!(
+        refusal(world),
+        MetadataError::Rollback {
+            document,
+            floor,
+            found
+        }
+    );
+}
+
 fn position(generation: u32, version: u64) -> Position {
     Position {
         generation,
@@ -49,16 +62,7 @@ fn older_now_is_refused_whatever_the_clock_and_whatever_else_is_older() {
         assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
         world.maker.repository.put(Resource::Now, old);
         let floor = world.maker.now.position;
-        let found = position(1, floor.version - 1);
-        let document = Document::Now;
-        assert_eq!(
-            refusal(&mut world),
-            MetadataError::Rollback {
-                document,
-                floor,
-                found
-            }
-        );
+        assert_one_behind(&mut world, Document::Now, floor);
     }
 }
 
@@ -74,16 +78,7 @@ fn releases_and_time_seen_under_a_now_of_the_same_position_are_kept() {
     assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
     world.maker.repository.put(Resource::Now, old);
     let floor = world.maker.releases.position;
-    let found = position(1, floor.version - 1);
-    let document = Document::Releases;
-    assert_eq!(
-        refusal(&mut world),
-        MetadataError::Rollback {
-            document,
-            floor,
-            found
-        }
-    );
+    assert_one_behind(&mut world, Document::Releases, floor);
 
     let mut world = World::without_offer(Delivery::Ota0Valid);
     assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
@@ -105,16 +100,7 @@ fn older_releases_are_refused_even_under_a_newer_now() {
     world.maker.releases.position.version -= 1;
     world.maker.now.position.version += 1;
     world.maker.publish_as_is();
-    let found = position(1, floor.version - 1);
-    let document = Document::Releases;
-    assert_eq!(
-        refusal(&mut world),
-        MetadataError::Rollback {
-            document,
-            floor,
-            found
-        }
-    );
+    assert_one_behind(&mut world, Document::Releases, floor);
 }
 
 #[test]
