@@ -8,19 +8,21 @@
 //! Source: P. Montgomery, Modular Multiplication Without Trial Division (1985); Handbook of Applied
 //! Cryptography, algorithms 14.7, 14.9 and 14.36.
 
-/// One word of a number.
+/// A word, and a product of two.
 #[cfg(all(target_pointer_width = "64", not(espseal_words = "32")))]
-pub(crate) type Word = u64;
-/// One word of a number.
+mod width {
+    pub(crate) type Word = u64;
+    pub(super) type Double = u128;
+}
+/// A word, and a product of two.
 #[cfg(not(all(target_pointer_width = "64", not(espseal_words = "32"))))]
-pub(crate) type Word = u32;
+mod width {
+    pub(crate) type Word = u32;
+    pub(super) type Double = u64;
+}
 
-/// A product of two words.
-#[cfg(all(target_pointer_width = "64", not(espseal_words = "32")))]
-type Double = u128;
-/// A product of two words.
-#[cfg(not(all(target_pointer_width = "64", not(espseal_words = "32"))))]
-type Double = u64;
+use width::Double;
+pub(crate) use width::Word;
 
 /// Bytes of a word.
 pub(crate) const WORD_LEN: usize = size_of::<Word>();
