@@ -19,6 +19,8 @@ macro_rules! vector {
     };
 }
 
+#[path = "hostile/direct.rs"]
+mod direct;
 #[path = "hostile/rules.rs"]
 mod rules;
 #[path = "hostile/tree.rs"]
@@ -28,6 +30,7 @@ use espseal_format::cbor::CborError;
 use espseal_format::cose::{CoseError, Sign, Sign1};
 use espseal_format::journal::Record;
 use espseal_format::metadata::MetadataError;
+use espseal_format::metadata::direct::DirectManifest;
 use espseal_format::metadata::manifest::Manifest;
 use espseal_format::metadata::now::Now;
 use espseal_format::metadata::releases::Releases;
@@ -77,12 +80,15 @@ macro_rules! document {
     };
 }
 
-const DOCUMENTS: [Document; 14] = [
+const DOCUMENTS: [Document; 18] = [
     document!(Root, Refusal::Metadata, "root.cbor"),
     document!(Releases, Refusal::Metadata, "releases.cbor"),
     document!(Releases, Refusal::Metadata, "first-releases.cbor"),
     document!(Now, Refusal::Metadata, "now.cbor"),
     document!(Manifest, Refusal::Metadata, "manifest.cbor"),
+    document!(DirectManifest, Refusal::Metadata, "direct.cbor"),
+    document!(DirectManifest, Refusal::Metadata, "direct-xts256.cbor"),
+    document!(DirectManifest, Refusal::Metadata, "direct-esp32.cbor"),
     document!(Poll, Refusal::Metadata, "poll.cbor"),
     document!(Report, Refusal::Metadata, "report.cbor"),
     document!(Report, Refusal::Metadata, "factory-report.cbor"),
@@ -91,6 +97,7 @@ const DOCUMENTS: [Document; 14] = [
     document!(Sign1<'_>, Refusal::Cose, "releases.cose"),
     document!(Sign1<'_>, Refusal::Cose, "now.cose"),
     document!(Sign1<'_>, Refusal::Cose, "report.cose"),
+    document!(Sign1<'_>, Refusal::Cose, "direct.cose"),
     document!(Sign<'_>, Refusal::Cose, "root.cose"),
 ];
 
@@ -314,11 +321,15 @@ fn longer_documents_than_a_device_buffers_are_refused_unread() {
         2048 - 86,
         1024 - 86,
         2048,
+        2048 - 86,
+        2048 - 86,
+        2048 - 86,
         128,
         256 - 86,
         256 - 86,
         128,
         128,
+        2048,
         2048,
         2048,
         2048,

@@ -15,7 +15,7 @@ use super::number;
 use crate::tree::Item;
 
 /// Parses a document after one item has been replaced, and returns the refusal.
-fn refusal<T: core::fmt::Debug>(
+pub(crate) fn refusal<T: core::fmt::Debug>(
     parse: fn(&[u8]) -> Result<T, MetadataError>,
     bytes: &[u8],
     path: &[usize],
@@ -27,7 +27,7 @@ fn refusal<T: core::fmt::Debug>(
 }
 
 /// Parses a document after an array has been changed, and returns the result.
-fn with_array<T>(
+pub(crate) fn with_array<T>(
     parse: fn(&[u8]) -> Result<T, MetadataError>,
     bytes: &[u8],
     path: &[usize],
@@ -41,7 +41,7 @@ fn with_array<T>(
     parse(&tree.encode())
 }
 
-fn range(field: &'static str, min: u64, max: u64, found: u64) -> MetadataError {
+pub(crate) fn range(field: &'static str, min: u64, max: u64, found: u64) -> MetadataError {
     MetadataError::Range {
         field,
         min,
