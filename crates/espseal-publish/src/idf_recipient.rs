@@ -13,6 +13,7 @@ use espseal_format::units::{DeviceId, Digest};
 
 use crate::authority::random;
 use crate::blame::Blame;
+use crate::seal::SealedBody;
 
 /// What a header needs to know about a body.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,19 @@ pub struct Opening<'a> {
     pub tag: [u8; 16],
     /// Length of the body in bytes.
     pub length: u32,
+}
+
+impl<'a> Opening<'a> {
+    /// What a header needs to know about a body that was just sealed, of this length in bytes.
+    #[must_use]
+    pub const fn of(sealed: &'a SealedBody, length: u32) -> Self {
+        Self {
+            key: &sealed.key,
+            iv: sealed.iv.0,
+            tag: sealed.tag.0,
+            length,
+        }
+    }
 }
 
 /// Makes the header of one device for one body.

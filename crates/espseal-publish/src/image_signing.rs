@@ -61,6 +61,15 @@ pub fn sign_image(
             surplus: rest.len(),
         });
     }
+    // What runs from flash is an app; a bootloader runs before the flash is mapped.
+    let mut addresses = layout.segments.iter().map(|segment| segment.load_addr);
+    let is_app = addresses.any(|address| chip.mapping.is_mapped(address));
+    if is_app != (kind == ImageKind::App) {
+        return Err(SignError::OtherKind {
+            path: path.into(),
+            expected: kind,
+        });
+    }
     let failed = |cause| SignError::Padding {
         path: path.into(),
         cause,
@@ -220,6 +229,14 @@ pub enum SignError {
         /// Bytes after it.
         surplus: usize,
     },
+    /// An app was taken for a bootloader, or a bootloader for an app.
+    #[error("{} {}", path.display(), other_kind(*expected))]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What it was said to be.
+        expected: ImageKind,
+    },
     /// The image cannot be padded.
     #[error("{}: {cause}", path.display())]
     Padding {
@@ -278,6 +295,20 @@ pub enum SignError {
     /// A key does not sign.
     #[error(transparent)]
     Data(#[from] DataError),
+}
+
+/// What is found and what to do where an image is not of this kind.
+const fn other_kind(expected: ImageKind) -> &'static str {
+    match expected {
+        ImageKind::App => {
+            "has no segment that runs from flash, as every app has; expected an app: if it is a \
+             second-stage bootloader, give it with --bootloader"
+        }
+        ImageKind::Bootloader => {
+            "has a segment that runs from flash, as no bootloader has; expected a second-stage \
+             bootloader: if it is an app, do not give it with --bootloader"
+        }
+    }
 }
 
 impl SignError {

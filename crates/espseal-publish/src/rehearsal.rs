@@ -56,12 +56,21 @@ pub struct Exhibit<'a> {
     pub position: Position,
     /// Agents that shall receive it.
     pub agents: usize,
-    /// ESP-IDF devices that shall receive a file of their own.
-    pub esp_idf_files: usize,
+    /// Devices with unmodified ESP-IDF that shall receive it.
+    pub esp_idf: EspIdfRecipients,
     /// A direct image of it, if there are to be any.
     pub direct: Option<&'a DirectExhibit>,
     /// The time, in seconds since 1970.
     pub time: u64,
+}
+
+/// How many devices with unmodified ESP-IDF there are of each scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EspIdfRecipients {
+    /// RSA: a header each, and the body of all.
+    pub rsa: usize,
+    /// ECIES: a file each.
+    pub ecies: usize,
 }
 
 /// The exact direct images of one device that is to receive them.

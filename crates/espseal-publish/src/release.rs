@@ -24,7 +24,7 @@ use crate::image_check::{CheckedImage, check_image, read_image};
 use crate::metadata_signing::expiry;
 use crate::observer::{Observer, Stage};
 use crate::project::{Channel, Fleet, Project, names};
-use crate::rehearsal::{DirectExhibit, Exhibit, Rehearsal, Rehearsed};
+use crate::rehearsal::{DirectExhibit, EspIdfRecipients, Exhibit, Rehearsal, Rehearsed};
 use crate::repository::Store as _;
 use crate::seal::{SealedBody, seal};
 
@@ -153,19 +153,17 @@ impl Authority {
             manifest_bytes: &manifest_bytes,
             position,
             agents: self.agents(&channel).len(),
-            esp_idf_files: self.esp_idf_ecies(&channel, image.chip()).count(),
+            esp_idf: EspIdfRecipients {
+                rsa: self.esp_idf_rsa(&channel, image.chip()).count(),
+                ecies: self.esp_idf_ecies(&channel, image.chip()).count(),
+            },
             direct: direct.as_ref(),
             time,
         })?;
         stop_if_asked(observer)?;
 
         let epoch = self.wrap(&channel, &sealed, visible.as_ref(), observer)?;
-        let opening = Opening {
-            key: &sealed.key,
-            iv: sealed.iv.0,
-            tag: sealed.tag.0,
-            length: manifest.component.body_length,
-        };
+        let opening = Opening::of(&sealed, manifest.component.body_length);
         let esp_idf_headers = self.wrap_for_esp_idf(&channel, &manifest, &opening, observer)?;
         let esp_idf_files = self.seal_for_esp_idf(&channel, &manifest, image.bytes(), observer)?;
         self.remove_old_files(&channel, &manifest, visible.as_ref())?;

@@ -7,6 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "cli/direct.rs"]
+mod direct;
 #[path = "cli/ecies.rs"]
 mod ecies;
 

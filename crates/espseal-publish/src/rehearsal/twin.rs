@@ -65,9 +65,7 @@ impl Rehearsal for TwinRehearsal {
         let mut log = Vec::new();
         let running = stage.boot(&mut device, &mut log, "starting it from the factory")?;
         log.push(format!("boots from {running} after the factory"));
-        if exhibit.esp_idf_files > 0 {
-            stage.update_esp_idf(&mut log)?;
-        }
+        stage.update_esp_idf(&mut log)?;
         match journal(&table) {
             Some(at) => {
                 stage.update(&mut device, &table, at, Way::Sealed, &mut log)?;

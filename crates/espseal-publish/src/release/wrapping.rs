@@ -1,6 +1,7 @@
 //! Who can open a release: epochs and body wraps for agents, headers for ESP-IDF devices.
 
 use espseal_crypto::content::ContentKey;
+use espseal_format::chip::ChipId;
 use espseal_format::metadata::manifest::Manifest;
 use espseal_format::metadata::releases::Epoch;
 use espseal_format::report::{DeviceRecord, IdfSubscription};
@@ -75,6 +76,18 @@ impl Authority {
         Ok(next)
     }
 
+    /// The devices of a channel and chip that get a header of their own, in ascending order of id.
+    pub(super) fn esp_idf_rsa<'a>(
+        &'a self,
+        channel: &'a Channel,
+        chip: ChipId,
+    ) -> impl Iterator<Item = &'a Device> {
+        self.registry
+            .recipients(&channel.name)
+            .filter(move |device| device.chip == chip)
+            .filter(|device| matches!(device.recipient, Recipient::EspIdfRsa { .. }))
+    }
+
     /// Makes the header of each ESP-IDF device of a channel for a body.
     pub(crate) fn wrap_for_esp_idf(
         &self,
@@ -83,12 +96,7 @@ impl Authority {
         opening: &Opening<'_>,
         observer: &dyn Observer,
     ) -> Result<usize, AuthorityError> {
-        let devices: Vec<_> = self
-            .registry
-            .recipients(&channel.name)
-            .filter(|device| device.chip == manifest.chip)
-            .filter(|device| matches!(device.recipient, Recipient::EspIdfRsa { .. }))
-            .collect();
+        let devices: Vec<_> = self.esp_idf_rsa(channel, manifest.chip).collect();
         observer.begin(Stage::Wrapping, devices.len() as u64);
         for device in &devices {
             stop_if_asked(observer)?;

@@ -15,9 +15,9 @@ use espseal_publish::epochs::{EpochKeys, Recipient, shard_path};
 use espseal_publish::observer::Unwatched;
 use espseal_publish::repository::Store as _;
 use espseal_publish::repository::folder::FolderStore;
-use rcgen::{PKCS_RSA_SHA256, RsaKeySize};
+use rcgen::RsaKeySize;
 
-use crate::support::{Bench, TIME, agent_record, app, random, rsa_record};
+use crate::support::{Bench, TIME, agent_record, app, random, rsa_pem, rsa_record};
 
 const C3: ChipId = ChipId::Esp32C3;
 
@@ -25,12 +25,6 @@ fn load(bench: &Bench, record: &str) -> Result<Device, EnrolmentError> {
     let path = bench.write("device.toml", record.as_bytes());
     let project = espseal_publish::project::Project::open(&bench.project()).unwrap();
     Device::load(&path, &project)
-}
-
-fn rsa_pem(size: RsaKeySize) -> String {
-    rcgen::KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, size)
-        .unwrap()
-        .public_key_pem()
 }
 
 #[test]

@@ -6,9 +6,10 @@ use std::path::Path;
 use espseal_format::chip::ChipId;
 use espseal_format::cose::Sign1;
 use espseal_format::signature_block::SignatureScheme;
-use espseal_format::units::KeyId;
+use espseal_format::units::{KeyId, SECTOR_SIZE};
 use espseal_publish::authority::AuthorityError;
 use espseal_publish::blame::Blame;
+use espseal_publish::data_signing::DataToSign;
 use espseal_publish::files::FileError;
 use espseal_publish::image_check::{ImageRefused, check_image};
 use espseal_publish::observer::Unwatched;
@@ -240,11 +241,12 @@ fn image_without_app_descriptor_is_refused() {
 fn image_that_does_not_end_on_an_mmu_page_is_refused() {
     let bench = Bench::new();
     let key = SecureBootKey::load(secure_boot_key()).unwrap();
-    let kind = espseal_publish::image_signing::ImageKind::Bootloader;
-    let image = App::new(C3).build();
-    let signed =
-        espseal_publish::image_signing::sign_image(Path::new("x"), &image, kind, &[&key]).unwrap();
-    let error = refused_image(&bench, &signed.bytes);
+    let mut image = App::new(C3).build();
+    image.resize(image.len().next_multiple_of(SECTOR_SIZE), 0xFF);
+    let mut data = DataToSign::unsigned(&image);
+    data.sign(&[&key], &mut image.as_slice()).unwrap();
+    image.extend_from_slice(&data.sector());
+    let error = refused_image(&bench, &image);
     assert!(matches!(error, ImageRefused::Padding { .. }), "{error}");
 }
 

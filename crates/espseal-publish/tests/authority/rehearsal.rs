@@ -2,14 +2,17 @@
 
 use std::fs;
 
+use espseal_crypto::content::ContentKey;
 use espseal_format::chip::ChipId;
 use espseal_publish::authority::AuthorityError;
 use espseal_publish::blame::Blame;
 use espseal_publish::observer::Unwatched;
-use espseal_publish::rehearsal::TwinRehearsal;
+use espseal_publish::rehearsal::{Exhibit, Rehearsal, RehearsalFailed, Rehearsed, TwinRehearsal};
 use espseal_publish::release::Published;
+use espseal_publish::seal::SealedBody;
+use rcgen::RsaKeySize;
 
-use crate::support::{App, Bench, CHIPS, TIME, app, request};
+use crate::support::{App, Bench, CHIPS, TIME, app, request, rsa_pem, rsa_record};
 
 fn rehearse(bench: &Bench, image: &[u8]) -> Result<Published, AuthorityError> {
     let path = bench.write("app.bin", image);
@@ -35,6 +38,62 @@ fn release_boots_updates_and_confirms_on_both_chips() {
         };
         rehearse(&bench, &secure.signed()).unwrap();
     }
+}
+
+/// Gives the RSA header another tag than the body has.
+struct Exchanged;
+
+impl Rehearsal for Exchanged {
+    fn rehearse(&self, exhibit: &Exhibit<'_>) -> Result<Rehearsed, RehearsalFailed> {
+        let whole = exhibit.sealed;
+        let mut tag = whole.tag;
+        tag.0[0] ^= 1;
+        let sealed = SealedBody {
+            body: whole.body.clone(),
+            digest: whole.digest,
+            plaintext: whole.plaintext,
+            pages: whole.pages.clone(),
+            page_digests: whole.page_digests.clone(),
+            iv: whole.iv,
+            tag,
+            commitment: whole.commitment,
+            key: ContentKey::from_bytes(*whole.key.expose_secret()),
+        };
+        TwinRehearsal.rehearse(&Exhibit {
+            sealed: &sealed,
+            ..*exhibit
+        })
+    }
+}
+
+#[test]
+fn rsa_scheme_is_rehearsed_where_a_device_has_it_and_there_alone() {
+    let bench = Bench::new();
+    let image = app(ChipId::Esp32C3);
+    let log = |bench: &Bench| rehearse(bench, &image).unwrap().rehearsed.log.join("\n");
+    assert!(!log(&bench).contains("RSA key"));
+    let record = rsa_record(&rsa_pem(RsaKeySize::_3072), ChipId::Esp32C3);
+    bench
+        .enrol(&bench.write("device.toml", record.as_bytes()))
+        .unwrap();
+    let log = log(&bench);
+    for line in [
+        "a virtual ESP32-C3 with unmodified ESP-IDF and an RSA key of its own installs its header \
+         and the body, in one request and in ranges",
+        "it refuses a file with a flipped byte: the authentication tag does not match",
+        "it refuses a header with a flipped byte: ",
+        "it refuses a truncated file: Decryption process not completed successfully",
+    ] {
+        assert!(log.contains(line), "{line}\n{log}");
+    }
+    let path = bench.write("app.bin", &image);
+    let mut authority = bench.authority();
+    let outcome = authority.publish(&request(&path), TIME, &Exchanged, &Unwatched);
+    let Err(AuthorityError::Rehearsal(failed)) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(failed.step, "updating an ESP-IDF device");
+    assert!(failed.found.contains("tag"), "{failed}");
 }
 
 #[test]

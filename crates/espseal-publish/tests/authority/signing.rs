@@ -74,6 +74,34 @@ fn a_chip_gets_signatures_of_its_own_schemes_and_no_others() {
 }
 
 #[test]
+fn app_is_not_signed_as_a_bootloader_nor_a_bootloader_as_an_app() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = SCHEMES.map(|scheme| key(folder.path(), &scheme.to_string(), scheme));
+    for chip in CHIPS {
+        let key = keys
+            .iter()
+            .find(|key| chip.verifies(key.public_key().scheme()));
+        let key = key.unwrap();
+        let app = images::app(chip, "1.0.0", SecurityVersion::new(0));
+        let bootloader = images::bootloader(chip);
+        for (image, kind, other) in [
+            (app, ImageKind::App, ImageKind::Bootloader),
+            (bootloader, ImageKind::Bootloader, ImageKind::App),
+        ] {
+            let path = Path::new("image.bin");
+            sign_image(path, &image, kind, &[key]).unwrap();
+            let error = sign_image(path, &image, other, &[key]).unwrap_err();
+            assert!(
+                matches!(&error, SignError::OtherKind { expected, .. } if *expected == other),
+                "{}: {error}",
+                chip.name()
+            );
+            assert!(error.to_string().contains("--bootloader"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn appended_signatures_verify_beside_the_first() {
     let folder = tempfile::tempdir().unwrap();
     let keys = SCHEMES.map(|scheme| key(folder.path(), &scheme.to_string(), scheme));

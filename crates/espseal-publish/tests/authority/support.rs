@@ -28,6 +28,7 @@ use espseal_publish::release::{PublishRequest, Published, RepositoryState};
 use espseal_publish::secure_boot_key::SecureBootKey;
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
+use rcgen::{PKCS_RSA_SHA256, RsaKeySize};
 
 /// 2026-01-01.
 pub(crate) const TIME: u64 = 1_767_225_600;
@@ -238,6 +239,12 @@ pub(crate) fn agent_record(key: &SoftwareDeviceKey, chip: ChipId, channel: &str)
     )
 }
 
+pub(crate) fn rsa_pem(size: RsaKeySize) -> String {
+    rcgen::KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, size)
+        .unwrap()
+        .public_key_pem()
+}
+
 pub(crate) fn rsa_record(public_pem: &str, chip: ChipId) -> String {
     format!(
         "kind = \"esp-idf-rsa\"\nchip = \"{}\"\nchannel = \"production\"\n\
@@ -281,6 +288,7 @@ impl App {
     pub(crate) fn build(&self) -> Vec<u8> {
         let (rom, ram, entry): (u32, u32, u32) = match self.chip {
             ChipId::Esp32 => (0x3F40_0020, 0x3FFB_0000, 0x4008_0000),
+            ChipId::Esp32C5 => (0x4200_0020, 0x4080_0000, 0x4080_0000),
             _ => (0x3C00_0020, 0x3FC9_0000, 0x4038_0000),
         };
         let secure_version = SecurityVersion::new(self.secure_version);

@@ -1,15 +1,19 @@
-//! The rehearsal on a virtual device with unmodified ESP-IDF and the ECIES scheme.
+//! The rehearsal on virtual devices with unmodified ESP-IDF, one for each scheme that a device of the
+//! fleet has.
 //!
-//! Nobody but a device can open the file that is made for it. So one more virtual device of the chip
-//! gets an HMAC key of its own burnt, and a file that is sealed by the same code as all others; it has
-//! to install that file, in one request and in ranges, and to refuse a changed, a truncated and a
-//! stranger's one.
+//! Nobody but a device can open what is made for it. So one more virtual device of the chip gets a key
+//! of its own, and what the same code makes for all others: a header before the very body of the
+//! release (RSA), or a file (ECIES). It has to install that, in one request and in ranges, and to
+//! refuse what is changed, truncated or a stranger's.
 
 use std::convert::Infallible;
 use std::io::{Cursor, empty};
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
 use espseal_crypto::ecies::HmacKey;
 use espseal_crypto::flash_encryption::FlashCryptConfig;
+use espseal_format::units::{DeviceId, Digest};
 use espseal_twin::boot::{AppSlot, BootloaderSettings};
 use espseal_twin::device::VirtualDevice;
 use espseal_twin::efuse::{EfuseError, Efuses, KeyProtection, KeyToBurn, KeyUse};
@@ -22,9 +26,14 @@ use espseal_twin::idf::{
 use super::{RehearsalFailed, Stage};
 use crate::enrolment::ecies::draw_hmac_key;
 use crate::idf_recipient::ecies::seal_file;
+use crate::idf_recipient::{Opening, header};
 
 /// `max_http_request_size` of the second download: a multiple of 16, as ESP-IDF needs it.
 const RANGE: u32 = 16 << 10;
+/// Where a header has the wrapped key, or what it is agreed on with.
+const WRAPPED_KEY: usize = 20;
+/// What is being done while a file is made.
+const SEALING: &str = "sealing for a virtual ESP-IDF device";
 /// Where the model is told to look.
 const URL: &str = "https://rehearsal.invalid/latest";
 
@@ -32,9 +41,14 @@ const URL: &str = "https://rehearsal.invalid/latest";
 type Change = (&'static str, fn(&mut Vec<u8>));
 
 /// Files that have to be refused, made from the right one.
-const CHANGES: [Change; 2] = [
+const CHANGES: [Change; 3] = [
     ("a file with a flipped byte", |file| {
         if let Some(byte) = file.last_mut() {
+            *byte ^= 1;
+        }
+    }),
+    ("a header with a flipped byte", |file| {
+        if let Some(byte) = file.get_mut(WRAPPED_KEY) {
             *byte ^= 1;
         }
     }),
@@ -42,6 +56,48 @@ const CHANGES: [Change; 2] = [
         file.truncate(file.len().saturating_sub(16));
     }),
 ];
+
+/// What the virtual device opens its files with.
+enum OwnKey {
+    /// In its firmware.
+    Rsa(PrivateDecryptingKey),
+    /// In an eFuse.
+    Ecies(HmacKey),
+}
+
+impl OwnKey {
+    /// What a device with such a key does, in words.
+    const fn installs(&self) -> &'static str {
+        match self {
+            Self::Rsa(_) => "an RSA key of its own installs its header and the body",
+            Self::Ecies(_) => "an HMAC key of its own installs its file (ECIES)",
+        }
+    }
+
+    /// The key to burn.
+    const fn in_efuse(&self) -> Option<&HmacKey> {
+        match self {
+            Self::Rsa(_) => None,
+            Self::Ecies(key) => Some(key),
+        }
+    }
+
+    /// `esp_encrypted_img`, as the device's firmware sets it up.
+    fn decryptor(&self, efuses: &Efuses) -> Result<Decryptor, idf::DecryptError> {
+        match self {
+            Self::Rsa(key) => {
+                let key: Result<Pkcs8V1Der<'_>, _> = key.as_der();
+                let key = key.map_err(|_| idf::DecryptError::PrivateKey)?;
+                Decryptor::new(key.as_ref())
+            }
+            Self::Ecies(_) => {
+                let mut ids = 0..efuses.map().keys.len();
+                ids.find_map(|id| Decryptor::ecies(efuses, id).ok())
+                    .ok_or(idf::DecryptError::HmacKeyNotFound)
+            }
+        }
+    }
+}
 
 /// Burns the key into the first block that takes it.
 pub(super) fn burn_hmac_key(efuses: &mut Efuses, key: &HmacKey) -> Result<(), EfuseError> {
@@ -58,49 +114,83 @@ pub(super) fn burn_hmac_key(efuses: &mut Efuses, key: &HmacKey) -> Result<(), Ef
 }
 
 impl Stage<'_> {
-    /// Updates a device that runs unmodified ESP-IDF to the release.
+    /// Updates devices that run unmodified ESP-IDF to the release, where the fleet has some.
     pub(super) fn update_esp_idf(&self, log: &mut Vec<String>) -> Result<(), RehearsalFailed> {
-        let step = "sealing for a virtual ESP-IDF device";
-        let key = draw_hmac_key();
-        let image = self.exhibit.image.bytes();
-        let seal = |key: &HmacKey| {
-            let device = key.device_key().map_err(|error| self.failed(step, error))?;
-            seal_file(&device.public_key(), image).map_err(|error| self.failed(step, error))
-        };
-        let file = seal(&key)?.bytes;
+        let recipients = self.exhibit.esp_idf;
+        if recipients.rsa > 0 {
+            let key = PrivateDecryptingKey::generate(KeySize::Rsa3072);
+            let key = key.map_err(|_| self.failed(SEALING, "no RSA key was made"))?;
+            self.update_with(&OwnKey::Rsa(key), log)?;
+        }
+        if recipients.ecies > 0 {
+            self.update_with(&OwnKey::Ecies(draw_hmac_key()), log)?;
+        }
+        Ok(())
+    }
+
+    /// Updates a device that has this key.
+    fn update_with(&self, key: &OwnKey, log: &mut Vec<String>) -> Result<(), RehearsalFailed> {
+        let file = self.file_for(key)?;
         let flash_key = self.draw_flash_key()?;
         let (made, settings, _) =
-            self.make_device(&flash_key, FlashCryptConfig::DEFAULT, Some(&key))?;
+            self.make_device(&flash_key, FlashCryptConfig::DEFAULT, key.in_efuse())?;
         for max in [None, Some(RANGE)] {
-            self.install(self.copy(&made, settings)?, &file, max)?;
+            self.install(self.copy(&made, settings)?, key, &file, max)?;
         }
         log.push(format!(
-            "a virtual {} with unmodified ESP-IDF and an HMAC key of its own installs its file \
-             (ECIES), in one request and in ranges",
-            self.exhibit.image.chip()
+            "a virtual {} with unmodified ESP-IDF and {}, in one request and in ranges",
+            self.exhibit.image.chip(),
+            key.installs()
         ));
         for (what, change) in CHANGES {
             let mut changed = file.clone();
             change(&mut changed);
             let device = self.copy(&made, settings)?;
-            log.push(self.refuse(device, what, &changed)?);
+            log.push(self.refuse(device, key, what, &changed)?);
         }
-        let strangers = seal(&draw_hmac_key())?.bytes;
-        let device = self.copy(&made, settings)?;
-        log.push(self.refuse(device, "the file of another HMAC key", &strangers)?);
+        if let OwnKey::Ecies(_) = key {
+            let strangers = self.file_for(&OwnKey::Ecies(draw_hmac_key()))?;
+            let device = self.copy(&made, settings)?;
+            log.push(self.refuse(device, key, "the file of another HMAC key", &strangers)?);
+        }
         Ok(())
+    }
+
+    /// What the device downloads.
+    fn file_for(&self, key: &OwnKey) -> Result<Vec<u8>, RehearsalFailed> {
+        match key {
+            OwnKey::Rsa(key) => {
+                let public: Result<PublicKeyX509Der<'_>, _> = key.public_key().as_der();
+                let public = public.map_err(|_| self.failed(SEALING, "its RSA key has no DER"))?;
+                let device = DeviceId(Digest::of(public.as_ref()).0);
+                let length = self.exhibit.manifest.component.body_length;
+                let opening = Opening::of(self.exhibit.sealed, length);
+                let header = header(device, public.as_ref(), &opening)
+                    .map_err(|error| self.failed(SEALING, error))?;
+                Ok([&header, self.exhibit.sealed.body.as_slice()].concat())
+            }
+            OwnKey::Ecies(key) => {
+                let device = key
+                    .device_key()
+                    .map_err(|error| self.failed(SEALING, error))?;
+                seal_file(&device.public_key(), self.exhibit.image.bytes())
+                    .map(|file| file.bytes)
+                    .map_err(|error| self.failed(SEALING, error))
+            }
+        }
     }
 
     /// Downloads, restarts, confirms and restarts.
     fn install(
         &self,
         mut device: VirtualDevice,
+        key: &OwnKey,
         file: &[u8],
         max: Option<u32>,
     ) -> Result<(), RehearsalFailed> {
         let step = "updating an ESP-IDF device";
         self.boot(&mut device, &mut Vec::new(), step)?;
-        download(&mut device, file, max).map_err(|error| self.failed(step, error))?;
+        download(&mut device, key, file, max).map_err(|error| self.failed(step, error))?;
         for confirm in [true, false] {
             let running = self.boot(&mut device, &mut Vec::new(), step)?;
             if running != AppSlot::Ota(1) {
@@ -117,12 +207,13 @@ impl Stage<'_> {
     fn refuse(
         &self,
         mut device: VirtualDevice,
+        key: &OwnKey,
         what: &'static str,
         file: &[u8],
     ) -> Result<String, RehearsalFailed> {
         let step = "offering an ESP-IDF device what it must refuse";
         let before = self.boot(&mut device, &mut Vec::new(), step)?;
-        let Err(error) = download(&mut device, file, None) else {
+        let Err(error) = download(&mut device, key, file, None) else {
             return Err(self.failed(step, format!("it installed {what}")));
         };
         let after = self.boot(&mut device, &mut Vec::new(), step)?;
@@ -147,6 +238,7 @@ impl Stage<'_> {
 /// Runs `esp_https_ota` with `esp_encrypted_img`, ending with the documented calls.
 fn download(
     device: &mut VirtualDevice,
+    key: &OwnKey,
     file: &[u8],
     max_http_request_size: Option<u32>,
 ) -> Result<(), HttpsOtaError<Infallible>> {
@@ -155,12 +247,7 @@ fn download(
         max_http_request_size,
         enc_img_header_size: 512,
     };
-    let efuses = device.efuses();
-    let keys = 0..efuses.map().keys.len();
-    let mut decryptors = keys.filter_map(|id| Decryptor::ecies(efuses, id).ok());
-    let decryptor = decryptors
-        .next()
-        .ok_or(idf::DecryptError::HmacKeyNotFound)?;
+    let decryptor = key.decryptor(device.efuses())?;
     let mut server = Server { file };
     HttpsOta::run(device, &mut server, download, decryptor, Finish::CheckTag)
 }
