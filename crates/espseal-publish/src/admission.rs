@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use espseal_format::repository::Resource;
 use espseal_format::units::DeviceId;
 
-use crate::authority::{Authority, AuthorityError, Draft, Signed};
+use crate::authority::{Authority, AuthorityError, Draft, Signed, Visible};
 use crate::enrolment::{Device, EnrolmentError, Recipient};
 use crate::idf_recipient::Opening;
 use crate::observer::{Observer, Stage};
@@ -153,20 +153,26 @@ impl Authority {
         if visible.is_some() {
             self.check_signers()?;
         }
+        // What cannot be wrapped anew is found before anything is changed.
+        let offered = match device.recipient {
+            Recipient::Agent { .. } => self.offered_keys(&channel, visible.as_ref(), None)?,
+            Recipient::EspIdfRsa { .. } | Recipient::EspIdfEcies { .. } => Vec::new(),
+        };
         stop_if_asked(observer)?;
         self.registry.revoke(id)?;
-        self.remove_records(&device)?;
-        let current = visible
-            .as_ref()
-            .filter(|visible| visible.releases.epoch(channel.group).is_some());
-        let (Some(visible), Recipient::Agent { .. }) = (current, &device.recipient) else {
+        self.remove_records(&device, visible.as_ref())?;
+        let current = visible.as_ref().and_then(|visible| {
+            let epoch = visible.releases.epoch(channel.group)?;
+            Some((visible, epoch))
+        });
+        let (Some((visible, epoch)), Recipient::Agent { .. }) = (current, &device.recipient) else {
             return Ok(Revoked {
                 id,
                 epoch: None,
                 signed: None,
             });
         };
-        let next = self.next_epoch(&channel, Some(visible), observer)?;
+        let next = self.next_epoch(&channel, Some(epoch), &offered, observer)?;
         let mut epochs: Vec<_> = visible.releases.epochs.iter().cloned().collect();
         epochs.retain(|epoch| epoch.group != channel.group);
         epochs.push(next.signed.clone());
@@ -226,10 +232,19 @@ impl Authority {
     }
 
     /// Removes what the repository holds for a device.
-    fn remove_records(&mut self, device: &Device) -> Result<(), AuthorityError> {
+    fn remove_records(
+        &self,
+        device: &Device,
+        visible: Option<&Visible>,
+    ) -> Result<(), AuthorityError> {
         match device.recipient {
             Recipient::Agent { .. } => {
                 self.store.remove(&Resource::Device(&device.id).path())?;
+                for offer in visible.iter().flat_map(|visible| &visible.releases.offers) {
+                    if (&offer.channel, offer.chip) == (&device.channel, device.chip) {
+                        self.remove_direct(&offer.manifest, &device.id)?;
+                    }
+                }
             }
             Recipient::EspIdfRsa { .. } | Recipient::EspIdfEcies { .. } => {
                 self.store

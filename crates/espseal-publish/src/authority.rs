@@ -20,11 +20,13 @@ pub use visible::{Draft, Signed, Visible};
 use crate::enrolment::registry::Registry;
 use crate::epochs::EpochKeys;
 use crate::files::{self, FileError};
+use crate::metadata_signing::{log_root, place};
 use crate::observer::{Observer, Stage};
 use crate::project::Project;
-use crate::release_log::ReleaseLog;
+use crate::release_log::{LoggedRole, ReleaseLog};
 use crate::repository::Store as _;
 use crate::repository::folder::FolderStore;
+use crate::root_renewal::finish_replacing;
 
 /// How long one espseal waits for another.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,9 +60,11 @@ impl Authority {
         for below in ["state", "devices", "keys", "roots"] {
             files::remove_temporaries(&project.file(below))?;
         }
-        let log = ReleaseLog::open(&project.file("state/releases.log"))?;
+        let mut log = ReleaseLog::open(&project.file("state/releases.log"))?;
         let registry = Registry::open(&project)?;
         let (root, roots) = read_roots(&project)?;
+        note_root(&mut log, &root)?;
+        finish_replacing(&project, &root)?;
         Ok(Self {
             store: FolderStore::open(&project.repository())?,
             epochs: EpochKeys::new(&project.file("keys/epochs"), project.product),
@@ -92,9 +96,10 @@ impl Authority {
     }
 
     /// Works under a new root from now on.
-    pub(crate) fn adopt_root(&mut self, root: Root, bytes: Vec<u8>) {
+    pub(crate) fn adopt_root(&mut self, root: Root, bytes: Vec<u8>) -> Result<(), AuthorityError> {
         self.roots.push((root.version, bytes));
         self.root = root;
+        note_root(&mut self.log, &self.root)
     }
 
     /// Puts every root into the repository.
@@ -104,6 +109,19 @@ impl Authority {
         }
         Ok(())
     }
+}
+
+/// Has the log say which root is the newest one kept, should a crash have come in between.
+fn note_root(log: &mut ReleaseLog, root: &Root) -> Result<(), AuthorityError> {
+    if let Some((logged, _)) = log.newest(LoggedRole::Root)
+        && logged > place(root)
+    {
+        return Err(AuthorityError::RootMissing {
+            found: root.version,
+            logged: logged.version,
+        });
+    }
+    Ok(log_root(log, root)?)
 }
 
 /// The system's random number generator.

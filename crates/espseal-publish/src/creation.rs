@@ -17,7 +17,7 @@ use crate::blame::Blame;
 use crate::development_ca::{self, CaError};
 use crate::files::{self, FileError, Secrecy, TEMPORARY_PREFIX};
 use crate::keys::{KeyError, RoleKey, RoleSigner};
-use crate::metadata_signing::{RoleSetup, SigningError, first_root, sign_root};
+use crate::metadata_signing::{RoleSetup, SigningError, first_root, log_root, sign_root};
 use crate::observer::Observer;
 use crate::project::{PROJECT_FILE, Project, ProjectError, names};
 use crate::release_log::{LogError, ReleaseLog};
@@ -258,13 +258,13 @@ fn make_root(folder: &Path, new: &NewProject, time: u64) -> Result<(), CreationE
     )?;
     let mut log = ReleaseLog::create(&folder.join("state/releases.log"))?;
     let signers: Vec<_> = roots.iter().map(|key| key as &dyn RoleSigner).collect();
-    let document = sign_root(&mut log, &root, None, &signers)?;
+    let document = sign_root(&log, &root, None, &signers)?;
     files::create(
         &folder.join("roots/1.cose"),
         &document.bytes,
         Secrecy::Public,
     )?;
-    Ok(())
+    Ok(log_root(&mut log, &root)?)
 }
 
 /// Gives the finished files their names; takes the names back when one cannot be given.

@@ -12,10 +12,13 @@ mod error;
 
 use std::path::PathBuf;
 
+use espseal_crypto::cose::verify_sign1;
 use espseal_format::chip::{ChipId, SchemeId};
+use espseal_format::cose::{Role, Sign1};
 use espseal_format::journal::RootLocation;
 use espseal_format::metadata::direct::{DirectManifest, FlashScheme};
-use espseal_format::partition_table::{PartitionType, Subtype};
+use espseal_format::metadata::releases::Offer;
+use espseal_format::partition_table::{MAX_SLOTS, PartitionType, Subtype};
 use espseal_format::repository::Resource;
 use espseal_format::units::{CHUNK_SIZE, CHUNKS_PER_PAGE, DeviceId, Digest, FlashOffset, Product};
 use zeroize::Zeroizing;
@@ -191,6 +194,55 @@ impl Audience {
 }
 
 impl Authority {
+    /// Removes the direct images of a device for a release.
+    ///
+    /// The repository may lie on a host that nobody trusts: only what the releases key signed is
+    /// believed about which body is the device's own.
+    pub(crate) fn remove_direct(
+        &self,
+        manifest: &Digest,
+        device: &DeviceId,
+    ) -> Result<(), AuthorityError> {
+        for slot in (0..).take(MAX_SLOTS) {
+            let resource = Resource::Direct {
+                manifest,
+                device,
+                slot,
+            };
+            let Some(bytes) = self.store.get(&resource.path())? else {
+                continue;
+            };
+            let (product, keys) = (&self.project.product, &self.root.releases.keys);
+            let own = Sign1::parse(&bytes)
+                .ok()
+                .filter(|signed| verify_sign1(signed, Role::Direct, product, keys).is_ok())
+                .and_then(|signed| DirectManifest::parse(signed.payload).ok())
+                .filter(|direct| direct.device == *device);
+            if let Some(direct) = own {
+                for part in [Resource::Body(&direct.body), Resource::Pages(&direct.body)] {
+                    self.store.remove(&part.path())?;
+                }
+            }
+            self.store.remove(&resource.path())?;
+        }
+        Ok(())
+    }
+
+    /// Whether a release has direct images for any device of its channel.
+    pub(crate) fn has_direct(&self, offer: &Offer) -> Result<bool, AuthorityError> {
+        for device in self.registry.recipients(&offer.channel) {
+            let resource = Resource::Direct {
+                manifest: &offer.manifest,
+                device: &device.id,
+                slot: 0,
+            };
+            if self.store.get(&resource.path())?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Finds the devices that a direct release goes to, and refuses fleets that could not take one.
     pub(crate) fn direct_audience(
         &self,

@@ -293,6 +293,35 @@ pub fn shard_path(signed: &Epoch, device: &DeviceId) -> String {
     .to_string()
 }
 
+/// Whether the shards of these devices hold each of them and nobody else.
+///
+/// `recipients` ascend by id.
+///
+/// # Errors
+/// [`EpochError::Store`].
+pub fn reaches_exactly(
+    signed: &Epoch,
+    recipients: &[Recipient],
+    store: &dyn Store,
+) -> Result<bool, EpochError> {
+    let nibbles = signed.shard_nibbles;
+    let shards =
+        recipients.chunk_by(|one, other| ShardPrefix::of(&one.id, nibbles).covers(&other.id));
+    for shard in shards {
+        let Some(first) = shard.first() else { continue };
+        let bytes = store.get(&shard_path(signed, &first.id))?;
+        let (entries, rest) = bytes
+            .as_deref()
+            .unwrap_or_default()
+            .as_chunks::<{ ShardEntry::LEN }>();
+        let stored = entries.iter().map(|entry| entry.first_chunk::<32>());
+        if !rest.is_empty() || !stored.eq(shard.iter().map(|new| Some(&new.id.0))) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// The fewest digits that leave room in every shard.
 fn nibbles_for(recipients: &[Recipient]) -> Option<ShardNibbles> {
     (0..=ShardNibbles::MAX)
@@ -311,7 +340,8 @@ pub enum EpochError {
     /// The key file is not the key that was published.
     #[error(
         "{} is not the key that `releases` commits to; expected 32 bytes written by espseal: \
-         restore it from a backup, or give every body of the group a new release",
+         restore it from a backup, or start over with `espseal publish --new-repository`, which offers \
+         the new release alone",
         path.display()
     )]
     WrongKey {

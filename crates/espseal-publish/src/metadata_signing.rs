@@ -1,7 +1,9 @@
 //! Encodes and signs the documents of the three roles: root, releases, now.
 //!
 //! Before a signature is made, the release log has the version on disk; after it is made, the
-//! document is parsed and verified as a device would, so that nothing leaves that devices refuse.
+//! document is parsed and verified as a device would, so that nothing leaves that devices refuse. Of a
+//! root the log hears once it is kept: that one file is its record, and an attempt that fails, for
+//! want of keys or in a power cut, leaves its version to the next.
 
 use espseal_crypto::cose::{verify_sign1, verify_threshold};
 use espseal_format::cose::{
@@ -114,22 +116,18 @@ pub fn next_root(
 }
 
 /// Signs a root with every signer given; the thresholds of `old` and of the root itself must be
-/// reached.
+/// reached. Whoever has kept it tells the log, with [`log_root`].
 ///
 /// # Errors
 /// [`SigningError`].
 pub fn sign_root(
-    log: &mut ReleaseLog,
+    log: &ReleaseLog,
     root: &Root,
     old: Option<&Root>,
     signers: &[&dyn RoleSigner],
 ) -> Result<SignedDocument, SigningError> {
     let payload = encode(Role::Root, |out| root.encode(out))?;
-    let at = Position {
-        generation: 0,
-        version: root.version.into(),
-    };
-    log.sign(LoggedRole::Root, at, Digest::of(&payload))?;
+    log.check(LoggedRole::Root, place(root), Digest::of(&payload))?;
     let mut signatures = Vec::new();
     for signer in signers {
         let kid = KeyId::of(&signer.public_key());
@@ -164,6 +162,23 @@ pub fn sign_root(
     }
     let bytes = encode(Role::Root, |out| envelope.encode(out))?;
     Ok(stored(bytes))
+}
+
+/// Writes down that a root was signed and kept; once is enough.
+///
+/// # Errors
+/// [`SigningError::Log`].
+pub fn log_root(log: &mut ReleaseLog, root: &Root) -> Result<(), SigningError> {
+    let payload = encode(Role::Root, |out| root.encode(out))?;
+    Ok(log.sign(LoggedRole::Root, place(root), Digest::of(&payload))?)
+}
+
+/// Where a root stands in the release log.
+pub(crate) fn place(root: &Root) -> Position {
+    Position {
+        generation: 0,
+        version: root.version.into(),
+    }
 }
 
 /// Signs a `releases`.

@@ -113,7 +113,10 @@ impl Authority {
         let channel = self.project.channel(&request.channel)?.clone();
         let visible = match request.repository {
             RepositoryState::Existing => self.visible()?,
-            RepositoryState::New => None,
+            RepositoryState::New => {
+                self.check_log_of_lost()?;
+                None
+            }
         };
         self.check_time(visible.as_ref(), time)?;
         observer.begin(Stage::Checking, 0);
@@ -162,7 +165,8 @@ impl Authority {
         })?;
         stop_if_asked(observer)?;
 
-        let epoch = self.wrap(&channel, &sealed, visible.as_ref(), observer)?;
+        let audience_of_chip = (&channel, image.chip());
+        let epoch = self.wrap(audience_of_chip, &sealed, visible.as_ref(), observer)?;
         let opening = Opening::of(&sealed, manifest.component.body_length);
         let esp_idf_headers = self.wrap_for_esp_idf(&channel, &manifest, &opening, observer)?;
         let esp_idf_files = self.seal_for_esp_idf(&channel, &manifest, image.bytes(), observer)?;
@@ -270,6 +274,12 @@ impl Authority {
             version: request.seq.unwrap_or(next),
         };
         self.log.check_seq(position, None)?;
+        if request.min_seq > 0 && next == 1 {
+            return Err(AuthorityError::NewGeneration {
+                min_seq: request.min_seq,
+                generation,
+            });
+        }
         if request.min_seq >= position.version {
             return Err(AuthorityError::MinSeq {
                 min_seq: request.min_seq,

@@ -140,30 +140,39 @@ impl ReleaseLog {
     /// Records that a role is about to sign `payload` as a version, before it does.
     ///
     /// # Errors
-    /// [`LogError::Reused`] when the version was signed for another payload, or lies below one
-    /// that was signed; [`LogError::File`] when the line cannot be written.
+    /// As [`check`](Self::check), and [`LogError::File`] when the line cannot be written.
     pub fn sign(
         &mut self,
         role: LoggedRole,
         at: Position,
         payload: Digest,
     ) -> Result<(), LogError> {
-        if let Some((newest, signed)) = self.newest(role)
-            && (at < newest || (at == newest && payload != signed))
-        {
-            return Err(LogError::Reused {
-                role,
-                at,
-                newest,
-                signed,
-            });
-        }
+        self.check(role, at, payload)?;
         self.append(Event::Signed {
             role,
             generation: at.generation,
             version: at.version,
             payload,
         })
+    }
+
+    /// Whether a role may sign `payload` as a version.
+    ///
+    /// # Errors
+    /// [`LogError::Reused`] when the version was signed for another payload, or lies below one
+    /// that was signed.
+    pub fn check(&self, role: LoggedRole, at: Position, payload: Digest) -> Result<(), LogError> {
+        match self.newest(role) {
+            Some((newest, signed)) if at < newest || (at == newest && payload != signed) => {
+                Err(LogError::Reused {
+                    role,
+                    at,
+                    newest,
+                    signed,
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Records that a manifest takes a `seq`, before anything names it.

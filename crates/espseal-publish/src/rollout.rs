@@ -43,6 +43,11 @@ pub struct Changed {
     pub holds: Vec<Hold>,
     /// What was signed.
     pub signed: Signed,
+    /// When `releases` expires, in seconds since 1970.
+    pub releases_expire: u64,
+    /// Offers whose manifests expire before the signed `now` does, or have expired, and when: no device
+    /// installs them then.
+    pub expiring: Vec<(Offer, u64)>,
 }
 
 impl Authority {
@@ -81,6 +86,8 @@ impl Authority {
         };
         let signed = self.show(Some(&visible), draft, time, observer)?;
         Ok(Changed {
+            expiring: self.expiring(&offers, signed),
+            releases_expire: self.visible()?.map_or(0, |shown| shown.releases.expires),
             offers,
             holds: visible.now.holds.iter().cloned().collect(),
             signed,
@@ -115,11 +122,23 @@ impl Authority {
             return Err(AuthorityError::Interrupted);
         }
         let signed = self.renew(&visible, holds.clone(), time)?;
+        let offers: Vec<_> = visible.releases.offers.iter().cloned().collect();
         Ok(Changed {
-            offers: visible.releases.offers.iter().cloned().collect(),
+            expiring: self.expiring(&offers, signed),
+            releases_expire: self.visible()?.map_or(0, |shown| shown.releases.expires),
+            offers,
             holds,
             signed,
         })
+    }
+
+    /// The offers whose manifests do not outlive a `now`; one that cannot be read is not judged.
+    fn expiring(&self, offers: &[Offer], signed: Signed) -> Vec<(Offer, u64)> {
+        let expiring = |offer: &Offer| {
+            let expires = self.manifest(&offer.manifest).ok()?.expires;
+            (expires < signed.expires).then(|| (offer.clone(), expires))
+        };
+        offers.iter().filter_map(expiring).collect()
     }
 }
 

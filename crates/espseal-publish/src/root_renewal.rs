@@ -4,15 +4,19 @@
 //! signed, up to version 2^64-1, lies behind the first document of the new generation.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use espseal_format::cose::Role;
+use espseal_format::metadata::releases::Offer;
+use espseal_format::metadata::root::Root;
 
 use crate::authority::{Authority, AuthorityError, Draft, Signed};
 use crate::files::{self, FileError, Secrecy};
 use crate::keys::{KeyError, RoleKey, is_in_hsm, open_role_key};
 use crate::metadata_signing::{RoleSetup, next_root, sign_root};
-use crate::observer::Observer;
+use crate::observer::{Observer, Unwatched};
+use crate::project::Project;
 
 /// What the next root changes.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +48,11 @@ pub struct RootRenewed {
     pub expires: u64,
     /// What was signed under it; `None` when nothing was on offer yet.
     pub signed: Option<Signed>,
+    /// Offers with a `min_seq`, when `releases` has a new generation: whatever runs a release of an
+    /// earlier one is too old for them now.
+    pub out_of_reach: Vec<Offer>,
+    /// Offers with direct images, when `releases` has a new key: no device believes the old one's.
+    pub without_direct: Vec<Offer>,
 }
 
 impl Authority {
@@ -87,22 +96,26 @@ impl Authority {
         let now = change(now_key, Role::Now, &old.now, request.now)?;
         let lifetimes = &self.project.lifetimes;
         let next = next_root(&self.root, lifetimes, time, [&root, &releases, &now])?;
+        let (mut out_of_reach, mut without_direct) = (Vec::new(), Vec::new());
+        if request.releases == RoleChange::Replace {
+            for offer in visible.iter().flat_map(|visible| &visible.releases.offers) {
+                if self.manifest(&offer.manifest)?.min_seq > 0 {
+                    out_of_reach.push(offer.clone());
+                }
+                if self.has_direct(offer)? {
+                    without_direct.push(offer.clone());
+                }
+            }
+        }
         if observer.is_interrupted() {
             return Err(AuthorityError::Interrupted);
         }
-        let document = sign_root(&mut self.log, &next, Some(&self.root), &signers)?;
+        let document = sign_root(&self.log, &next, Some(&self.root), &signers)?;
         let name = format!("roots/{}.cose", next.version);
         files::create(&self.project.file(&name), &document.bytes, Secrecy::Public)?;
-        for (path, role, what) in [
-            (releases_key, Role::Releases, request.releases),
-            (now_key, Role::Now, request.now),
-        ] {
-            if what == RoleChange::Replace && !is_in_hsm(path) {
-                take_over(path, role, self.root.version)?;
-            }
-        }
         let (version, expires) = (next.version, next.expires);
-        self.adopt_root(next, document.bytes);
+        self.adopt_root(next, document.bytes)?;
+        finish_replacing(&self.project, &self.root)?;
         let signed = match visible {
             None => None,
             Some(visible) => {
@@ -110,13 +123,16 @@ impl Authority {
                     offers: visible.releases.offers.iter().cloned().collect(),
                     epochs: visible.releases.epochs.iter().cloned().collect(),
                 };
-                Some(self.show(Some(&visible), draft, time, observer)?)
+                // Whoever interrupts now would leave devices with a root whose keys signed nothing.
+                Some(self.show(Some(&visible), draft, time, &Unwatched)?)
             }
         };
         Ok(RootRenewed {
             version,
             expires,
             signed,
+            out_of_reach,
+            without_direct,
         })
     }
 }
@@ -159,11 +175,32 @@ fn change(
     }
 }
 
+/// Puts new role keys that the root names in the place of the old ones, now or after an interruption.
+pub(crate) fn finish_replacing(project: &Project, root: &Root) -> Result<(), AuthorityError> {
+    for (path, role, keys) in [
+        (&project.releases_key, Role::Releases, &root.releases.keys),
+        (&project.now_key, Role::Now, &root.now.keys),
+    ] {
+        let made = next(path, role);
+        if is_in_hsm(path) || !fs::exists(&made).unwrap_or(false) {
+            continue;
+        }
+        if keys.contains(&open_role_key(&made)?.public_key()) {
+            take_over(path, role, root.version.saturating_sub(1))?;
+        }
+    }
+    Ok(())
+}
+
 /// Puts the new key in the place of the old one, which is kept under another name.
 fn take_over(current: &Path, role: Role, old_root: u32) -> Result<(), AuthorityError> {
     let kept = current.with_file_name(format!("{role}-until-root-{old_root}.pem"));
-    fs::rename(current, kept)
-        .and_then(|()| fs::rename(next(current, role), current))
+    let kept = match fs::rename(current, kept) {
+        // The power went after the old key had gone.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        kept => kept,
+    };
+    kept.and_then(|()| fs::rename(next(current, role), current))
         .map_err(|cause| {
             FileError::Write {
                 path: current.into(),

@@ -183,6 +183,8 @@ const TABLES: &str = "
 
 /// Reports that wait for the disk; further ones are answered 503.
 const WAITING_REPORTS: usize = 1024;
+/// Newest reports of one device that are kept, about 1.6 MB: its owner may be hostile, and has the key.
+const REPORTS_OF_A_DEVICE: u32 = 4096;
 /// Reports in one transaction.
 const BATCH: usize = 256;
 /// Devices whose polls wait in memory; polls of further ones are not counted.
@@ -338,6 +340,12 @@ fn write_report(
             code,
             job.signed,
         ])?;
+    batch
+        .prepare_cached(
+            "DELETE FROM reports WHERE device = ?1 AND counter <= (SELECT counter FROM reports \
+             WHERE device = ?1 ORDER BY counter DESC LIMIT 1 OFFSET ?2)",
+        )?
+        .execute(params![device.0, REPORTS_OF_A_DEVICE])?;
     Ok(Ok(Recorded::Kept))
 }
 
@@ -369,4 +377,60 @@ fn write_polls(
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use espseal_format::report::Event;
+    use espseal_format::units::{Position, Product};
+
+    use super::*;
+
+    fn job(device: u8, counter: u64) -> Job {
+        Job {
+            report: Report {
+                product: Product([0; Product::LEN]),
+                device: DeviceId([device; 32]),
+                counter,
+                event: Event::Confirmed,
+                release: Position::default(),
+                manifest: None,
+                code: 0,
+            },
+            signed: vec![device; 8],
+            received: 0,
+            done: oneshot::channel().0,
+        }
+    }
+
+    #[test]
+    fn device_that_reports_for_ever_fills_its_share_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = prepare(&folder.path().join("reports.db")).unwrap();
+        let most = u64::from(REPORTS_OF_A_DEVICE);
+        let mut jobs = vec![job(1, 1)];
+        jobs.extend((1..=most + 10).map(|counter| job(2, counter)));
+        let results = write_reports(&mut connection, &jobs).unwrap();
+        assert!(results.iter().all(|result| *result == Ok(Recorded::Kept)));
+        let kept = |device: u8| -> (i64, [u8; 8], [u8; 8]) {
+            let sql = "SELECT count(*), min(counter), max(counter) FROM reports WHERE device = ?1";
+            let row = connection.query_row(sql, params![[device; 32]], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            });
+            row.unwrap()
+        };
+        assert_eq!(kept(1).0, 1);
+        assert_eq!(
+            kept(2),
+            (
+                i64::from(REPORTS_OF_A_DEVICE),
+                11_u64.to_be_bytes(),
+                (most + 10).to_be_bytes()
+            )
+        );
+        let stale = write_reports(&mut connection, &[job(2, 5)]).unwrap();
+        assert_eq!(stale, [Ok(Recorded::Stale)]);
+    }
 }

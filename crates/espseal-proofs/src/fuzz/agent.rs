@@ -392,8 +392,12 @@ impl AgentBench {
                 let at = script.below(512);
                 let bytes = script.take(usize::from(how >> 2));
                 cells[at..at + bytes.len()].copy_from_slice(bytes);
-                self.device.bus().replace_sector(offset, &cells).unwrap();
+                let written = self.device.bus().replace_sector(offset, &cells);
                 self.note_changes();
+                match self.device.power().is_lost() {
+                    true => self.restart(),
+                    false => written.unwrap(),
+                }
                 return;
             }
             _ => return,

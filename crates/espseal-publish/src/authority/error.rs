@@ -57,6 +57,39 @@ pub enum AuthorityError {
         /// What the clock says.
         time: u64,
     },
+    /// A root is gone.
+    #[error(
+        "roots/ ends with root {found}, the release log says root {logged} was signed; restore \
+         roots/{logged}.cose from a backup or the repository: a second root {logged} would split the \
+         fleet"
+    )]
+    RootMissing {
+        /// Newest root that is there.
+        found: u32,
+        /// Newest root that was signed.
+        logged: u64,
+    },
+    /// The log is older than what was published.
+    #[error(
+        "the repository's `now` is {found} (generation.version) and signed by this project, whose \
+         release log ends at {logged}: the log is an old copy; restore state/releases.log from where \
+         the last command ran, since versions it has forgotten would be signed twice; nothing was signed"
+    )]
+    LogBehind {
+        /// Version found.
+        found: Position,
+        /// Newest version that the log knows.
+        logged: Position,
+    },
+    /// Releases or a manifest on offer have expired.
+    #[error(
+        "`releases` expired at {expired} (seconds since 1970), so that no device takes what is on offer, \
+         whatever `now` says; sign it anew with `espseal rollout` or publish a release"
+    )]
+    ReleasesExpired {
+        /// When they expired.
+        expired: u64,
+    },
     /// The repository is empty though something was published.
     #[error(
         "{}/now.cose is missing, but the release log says {published} (generation.version) was \
@@ -131,6 +164,18 @@ pub enum AuthorityError {
         /// `seq` of the release.
         seq: u64,
     },
+    /// No device runs anything of this generation yet.
+    #[error(
+        "--min-seq is {min_seq}, but this is the first release of generation {generation}: devices run \
+         releases of earlier generations, which count as lower than any seq of this one; publish it \
+         without --min-seq"
+    )]
+    NewGeneration {
+        /// Lowest installed `seq` asked for.
+        min_seq: u64,
+        /// Generation of the releases role.
+        generation: u32,
+    },
     /// The clock runs behind what was signed.
     #[error(
         "this machine's clock says {time}, the last `now` was signed at {last} (seconds since 1970); \
@@ -145,7 +190,7 @@ pub enum AuthorityError {
     /// The content key that a body wrap holds is not the one committed to.
     #[error(
         "the wrap of body {body} does not open to the content key its manifest commits to; restore \
-         the repository from a backup, or publish the release again"
+         the repository from a backup, or publish a new release for the chip it is for"
     )]
     WrongWrap {
         /// Digest of the body.
@@ -207,10 +252,18 @@ impl AuthorityError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Interrupted => Blame::Interrupted,
-            Self::Locked { .. } | Self::RepositoryLost { .. } | Self::File(_) => Blame::Io,
-            Self::NothingPublished | Self::MinSeq { .. } | Self::NoOffer { .. } => Blame::Usage,
+            Self::Locked { .. }
+            | Self::RepositoryLost { .. }
+            | Self::RootMissing { .. }
+            | Self::File(_) => Blame::Io,
+            Self::NothingPublished
+            | Self::MinSeq { .. }
+            | Self::NewGeneration { .. }
+            | Self::NoOffer { .. } => Blame::Usage,
             Self::DamagedRoot { .. }
             | Self::RootExpired { .. }
+            | Self::LogBehind { .. }
+            | Self::ReleasesExpired { .. }
             | Self::RepositoryRolledBack { .. }
             | Self::RepositoryDamaged { .. }
             | Self::WrongChip { .. }

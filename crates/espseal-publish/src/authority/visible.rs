@@ -4,6 +4,7 @@
 //! `now` counts when the release log has signed its payload, everything else by its digest.
 
 use espseal_crypto::content::{ContentKey, verify_commitment};
+use espseal_crypto::cose::verify_sign1;
 use espseal_crypto::epoch::EpochKey;
 use espseal_format::cose::{Role, Sign1};
 use espseal_format::metadata::manifest::Manifest;
@@ -16,7 +17,7 @@ use espseal_format::wrap::BodyWrap;
 use super::{Authority, AuthorityError};
 use crate::keys::open_role_key;
 use crate::metadata_signing::{SignedDocument, expiry, sign_now, sign_releases};
-use crate::observer::{Observer, Stage};
+use crate::observer::{Observer, Stage, Unwatched};
 use crate::release_log::LoggedRole;
 use crate::repository::Store as _;
 
@@ -56,7 +57,8 @@ impl Authority {
     ///
     /// # Errors
     /// [`AuthorityError::RepositoryLost`], [`AuthorityError::RepositoryRolledBack`],
-    /// [`AuthorityError::RepositoryDamaged`], [`AuthorityError::Store`].
+    /// [`AuthorityError::RepositoryDamaged`], [`AuthorityError::LogBehind`],
+    /// [`AuthorityError::Store`].
     pub fn visible(&mut self) -> Result<Option<Visible>, AuthorityError> {
         let newest = self.log.newest_published();
         let Some(bytes) = self.store.get(&Resource::Now.path())? else {
@@ -71,6 +73,7 @@ impl Authority {
         let damaged = || AuthorityError::RepositoryDamaged {
             path: Resource::Now.path().to_string(),
         };
+        self.check_log(&bytes)?;
         let payload = Sign1::parse(&bytes).map_err(|_| damaged())?.payload;
         if !self.log.has_signed(LoggedRole::Now, Digest::of(payload)) {
             return Err(damaged());
@@ -99,6 +102,37 @@ impl Authority {
             digest,
             now,
         }))
+    }
+
+    /// Refuses to sign with a log that has forgotten what devices have seen.
+    ///
+    /// # Errors
+    /// [`AuthorityError::LogBehind`] when the repository's `now`, signed by this project's key, is later
+    /// than any that the log knows.
+    pub(crate) fn check_log_of_lost(&self) -> Result<(), AuthorityError> {
+        match self.store.get(&Resource::Now.path())? {
+            Some(bytes) => self.check_log(&bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn check_log(&self, bytes: &[u8]) -> Result<(), AuthorityError> {
+        let keys = &self.root.now.keys;
+        let found = Sign1::parse(bytes)
+            .ok()
+            .filter(|own| verify_sign1(own, Role::Now, &self.project.product, keys).is_ok())
+            .and_then(|own| Now::parse(own.payload).ok())
+            .map(|now| now.position);
+        let logged = self.log.newest(LoggedRole::Now).map(|(at, _)| at);
+        match found {
+            Some(found) if logged.is_none_or(|logged| logged < found) => {
+                Err(AuthorityError::LogBehind {
+                    found,
+                    logged: logged.unwrap_or_default(),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads the manifest of an offer.
@@ -237,24 +271,51 @@ impl Authority {
         })
     }
 
-    /// Signs a `now` for the `releases` that are visible.
+    /// Signs a `now` for the `releases` that are visible, and these anew where the root has other keys
+    /// for them since: a root whose renewal was cut short leaves that to whoever comes next.
+    ///
+    /// # Errors
+    /// [`AuthorityError::ReleasesExpired`] when no `now` could make devices take them.
     pub(crate) fn renew(
         &mut self,
         visible: &Visible,
         holds: Vec<Hold>,
         time: u64,
     ) -> Result<Signed, AuthorityError> {
+        if visible.releases.expires <= time {
+            return Err(AuthorityError::ReleasesExpired {
+                expired: visible.releases.expires,
+            });
+        }
         let path = Resource::Releases(&visible.digest);
         let document = SignedDocument {
             bytes: self.get_by_digest(path, &visible.digest)?,
             digest: visible.digest,
         };
+        if !self.root_believes(&document, &visible.releases) {
+            let mut held = visible.clone();
+            held.now.holds = holds.into_iter().collect();
+            let draft = Draft {
+                offers: visible.releases.offers.iter().cloned().collect(),
+                epochs: visible.releases.epochs.iter().cloned().collect(),
+            };
+            return self.show(Some(&held), draft, time, &Unwatched);
+        }
         self.store_roots()?;
         let signed = self.confirm(&document, holds, time)?;
         Ok(Signed {
             releases: visible.releases.position,
             ..signed
         })
+    }
+
+    /// Whether the current root's keys and generation stand behind signed `releases`.
+    fn root_believes(&self, document: &SignedDocument, releases: &Releases) -> bool {
+        let role = &self.root.releases;
+        releases.position.generation == role.generation
+            && Sign1::parse(&document.bytes).is_ok_and(|own| {
+                verify_sign1(&own, Role::Releases, &self.project.product, &role.keys).is_ok()
+            })
     }
 
     /// Reads the keys that will sign, so that a bad one is found before anything is written.

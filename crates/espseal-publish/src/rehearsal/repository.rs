@@ -71,7 +71,7 @@ pub(super) fn fill(
         exhibit.time,
         [&role(0), &role(exhibit.position.generation), &role(1)],
     )?;
-    let signed_root = sign_root(&mut log, &root, None, &[&key])?;
+    let signed_root = sign_root(&log, &root, None, &[&key])?;
     store.put(&Resource::Root(1).path(), &signed_root.bytes)?;
     let first = |generation| Position {
         generation,

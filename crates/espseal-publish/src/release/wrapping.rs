@@ -26,23 +26,63 @@ impl Authority {
     /// Wraps a new body for the agents of a channel, in a fresh epoch where that is cheap.
     pub(super) fn wrap(
         &mut self,
-        channel: &Channel,
+        (channel, chip): (&Channel, ChipId),
         sealed: &SealedBody,
         visible: Option<&Visible>,
         observer: &dyn Observer,
     ) -> Result<Epoch, AuthorityError> {
         let current = visible.and_then(|visible| visible.releases.epoch(channel.group));
         let open = match current {
-            Some(current)
-                if self.agents(channel).len() > FRESH_EPOCH_UP_TO
-                    && !self.reaches_revoked(channel, current)? =>
-            {
-                self.epochs.open(current)?
+            Some(current) if self.keeps_epoch(channel, current)? => self.epochs.open(current)?,
+            _ => {
+                let offered = self.offered_keys(channel, visible, Some(chip))?;
+                self.next_epoch(channel, current, &offered, observer)?
             }
-            _ => self.next_epoch(channel, visible, observer)?,
         };
         self.store_wrap(&open, &sealed.digest, &sealed.key)?;
         Ok(open.signed)
+    }
+
+    /// Whether the next body of a large channel may be wrapped in its current epoch, whose shards
+    /// have to hold each of its agents and nobody else.
+    fn keeps_epoch(&self, channel: &Channel, current: &Epoch) -> Result<bool, AuthorityError> {
+        let agents = self.agents(channel);
+        Ok(agents.len() > FRESH_EPOCH_UP_TO
+            && !self.reaches_revoked(channel, current)?
+            && epochs::reaches_exactly(current, &agents, &self.store)?)
+    }
+
+    /// Opens the bodies that a channel offers, but for the one of a chip that gets a new release.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Epoch`], [`AuthorityError::WrongWrap`] when one does not open.
+    pub(crate) fn offered_keys(
+        &self,
+        channel: &Channel,
+        visible: Option<&Visible>,
+        but: Option<ChipId>,
+    ) -> Result<Vec<(Digest, ContentKey)>, AuthorityError> {
+        let Some(visible) = visible else {
+            return Ok(Vec::new());
+        };
+        let Some(current) = visible.releases.epoch(channel.group) else {
+            return Ok(Vec::new());
+        };
+        let mut keys = Vec::new();
+        let mut open = None;
+        for offer in &visible.releases.offers {
+            if offer.channel == channel.name && Some(offer.chip) != but {
+                let epoch = match open.take() {
+                    Some(epoch) => epoch,
+                    None => self.epochs.open(current)?,
+                };
+                let manifest = self.manifest(&offer.manifest)?;
+                let key = self.open_wrap(&manifest, current, &epoch.key)?;
+                keys.push((manifest.component.body, key));
+                open = Some(epoch);
+            }
+        }
+        Ok(keys)
     }
 
     /// Starts the next epoch of a channel's group: wraps its key for every agent that is not
@@ -50,11 +90,11 @@ impl Authority {
     pub(crate) fn next_epoch(
         &mut self,
         channel: &Channel,
-        visible: Option<&Visible>,
+        current: Option<&Epoch>,
+        offered: &[(Digest, ContentKey)],
         observer: &dyn Observer,
     ) -> Result<OpenEpoch, AuthorityError> {
         let recipients = self.agents(channel);
-        let current = visible.and_then(|visible| visible.releases.epoch(channel.group));
         let mut rng = random();
         let number = current.map(|current| current.epoch);
         let next = self
@@ -62,16 +102,8 @@ impl Authority {
             .start(&mut rng, channel.group, number, &recipients)?;
         self.epochs
             .wrap_for_all(&next, &recipients, &self.store, observer)?;
-        let (Some(visible), Some(current)) = (visible, current) else {
-            return Ok(next);
-        };
-        let old = self.epochs.open(current)?;
-        for offer in &visible.releases.offers {
-            if offer.channel == channel.name {
-                let manifest = self.manifest(&offer.manifest)?;
-                let key = self.open_wrap(&manifest, current, &old.key)?;
-                self.store_wrap(&next, &manifest.component.body, &key)?;
-            }
+        for (body, key) in offered {
+            self.store_wrap(&next, body, key)?;
         }
         Ok(next)
     }

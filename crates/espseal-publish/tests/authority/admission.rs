@@ -7,11 +7,11 @@ use espseal_format::chip::ChipId;
 use espseal_format::report::{DeviceRecord, IdfSubscription};
 use espseal_format::repository::Resource;
 use espseal_format::units::{DeviceId, Digest, Product};
-use espseal_format::wrap::{MAX_SHARD_LEN, find_in_shard};
+use espseal_format::wrap::{MAX_SHARD_LEN, ShardNibbles, find_in_shard};
 use espseal_publish::authority::AuthorityError;
 use espseal_publish::blame::Blame;
-use espseal_publish::enrolment::{Device, EnrolmentError};
-use espseal_publish::epochs::{EpochKeys, Recipient, shard_path};
+use espseal_publish::enrolment::{Device, EnrolmentError, Standing};
+use espseal_publish::epochs::{EpochKeys, Recipient, reaches_exactly, shard_path};
 use espseal_publish::observer::Unwatched;
 use espseal_publish::repository::Store as _;
 use espseal_publish::repository::folder::FolderStore;
@@ -90,10 +90,12 @@ fn revoked_agent_is_left_out_of_the_next_epoch_and_all_bodies_are_wrapped_anew()
 }
 
 #[test]
-fn lost_epoch_key_is_named_and_nothing_is_published() {
+fn lost_epoch_key_is_named_where_it_is_needed_and_nothing_is_changed() {
     let bench = Bench::new();
+    let device = bench.enrol_agent(C3, "production");
+    bench.release(&app(ChipId::Esp32));
     bench.release(&app(C3));
-    let key = bench.project().join("keys/epochs/1-1.key");
+    let key = bench.project().join("keys/epochs/1-2.key");
     let mut bytes = fs::read(&key).unwrap();
     bytes[0] ^= 1;
     fs::write(&key, &bytes).unwrap();
@@ -101,8 +103,70 @@ fn lost_epoch_key_is_named_and_nothing_is_published() {
     let path = bench.write("app.bin", &app(C3));
     let error = bench.publish(&crate::support::request(&path)).unwrap_err();
     assert_eq!(error.blame(), Blame::Refused);
-    assert!(error.to_string().contains("1-1.key"), "{error}");
+    assert!(error.to_string().contains("1-2.key"), "{error}");
     assert_eq!(bench.now(), before);
+    // What cannot be wrapped anew without a device is not begun.
+    let id = device.device_id();
+    let revoked = bench
+        .authority()
+        .revoke(&id.to_string(), TIME, &Unwatched)
+        .unwrap_err();
+    assert!(revoked.to_string().contains("1-2.key"), "{revoked}");
+    assert_eq!(
+        bench.authority().registry().get(id).unwrap().standing,
+        Standing::Enrolled
+    );
+    assert!(bench.stored(Resource::Device(&id)).is_some());
+}
+
+#[test]
+fn lost_epoch_key_and_wrap_of_the_release_that_is_replaced_are_not_missed() {
+    let bench = Bench::new();
+    let device = bench.enrol_agent(C3, "production");
+    bench.release(&app(C3));
+    fs::remove_file(bench.project().join("keys/epochs/1-1.key")).unwrap();
+    fs::remove_dir_all(bench.project().join("repository/wraps")).unwrap();
+    let image = app(C3);
+    assert_eq!(bench.release(&image).epoch, 2);
+    assert_eq!(bench.open_as(&device, C3), Some(image));
+    bench
+        .authority()
+        .revoke(&device.device_id().to_string(), TIME, &Unwatched)
+        .unwrap();
+}
+
+#[test]
+fn shards_are_exact_with_each_agent_and_nobody_else() {
+    let bench = Bench::new();
+    let mut agents: Vec<_> = (0..40)
+        .map(|_| {
+            let key = SoftwareDeviceKey::generate(&mut random());
+            Recipient {
+                id: key.device_id(),
+                key: *key.public_key(),
+            }
+        })
+        .collect();
+    agents.sort_by_key(|agent| agent.id);
+    let epochs = EpochKeys::new(&bench.project().join("keys/epochs"), Product([7; 16]));
+    let store = FolderStore::open(&bench.path("store")).unwrap();
+    let (some, all) = (&agents[..39], &agents[..]);
+    let mut epoch = epochs.start(&mut random(), 9, None, some).unwrap();
+    for nibbles in [0, 1] {
+        epoch.signed.shard_nibbles = ShardNibbles::new(nibbles).unwrap();
+        epochs
+            .wrap_for_all(&epoch, some, &store, &Unwatched)
+            .unwrap();
+        let exact = |agents: &[Recipient]| reaches_exactly(&epoch.signed, agents, &store).unwrap();
+        assert!(exact(some));
+        assert!(!exact(all), "one that found no room");
+        assert!(!exact(&[&some[..20], &some[21..]].concat()), "one too many");
+        let path = shard_path(&epoch.signed, &some[3].id);
+        let mut shard = store.get(&path).unwrap().unwrap();
+        shard.push(0);
+        store.replace(&path, &shard).unwrap();
+        assert!(!exact(some), "damaged");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use espseal_format::chip::{ChipId, SchemeId};
 use espseal_format::cose::{Role, Sign1};
 use espseal_format::metadata::direct::{DirectManifest, FlashScheme};
 use espseal_format::repository::Resource;
-use espseal_format::units::{Digest, FlashOffset};
+use espseal_format::units::{DeviceId, Digest, FlashOffset};
 use espseal_publish::authority::AuthorityError;
 use espseal_publish::direct::{DirectError, DirectRequest};
 use espseal_publish::escrow::{Escrow, EscrowedKey, Recipients};
@@ -228,6 +228,57 @@ fn fleet_without_secure_boot_gets_no_direct_images() {
     std::fs::write(&path, open.collect::<Vec<_>>().join("\n")).unwrap();
     let error = refused(&vault, &app(ChipId::Esp32C3));
     assert!(matches!(error, DirectError::NoSecureBoot { .. }), "{error}");
+}
+
+#[test]
+fn revoked_device_finds_no_direct_image_any_more_and_others_keep_theirs() {
+    let vault = Vault::new();
+    let [gone, stays] = [0, 1].map(|number| {
+        let device = vault.bench.enrol_agent(ChipId::Esp32C3, "production");
+        let mut own = key_file(32);
+        own[0] ^= number;
+        let own = FlashKey::from_file(SchemeId::XtsAes128, &own).unwrap();
+        vault.keep(&device, ChipId::Esp32C3, own);
+        device.device_id()
+    });
+    let published = vault.publish(&app(ChipId::Esp32C3)).unwrap();
+    let stored = |device: &DeviceId, slot| {
+        let (manifest, bench) = (&published.manifest, &vault.bench);
+        bench.stored(Resource::Direct {
+            manifest,
+            device,
+            slot,
+        })
+    };
+    let bodies = |device: &DeviceId| {
+        [0, 1].map(|slot| {
+            let bytes = stored(device, slot).unwrap();
+            let signed = Sign1::parse(&bytes).unwrap();
+            DirectManifest::parse(signed.payload).unwrap().body
+        })
+    };
+    let (of_gone, of_stays) = (bodies(&gone), bodies(&stays));
+    let digits = gone.to_string();
+    let mut authority = vault.bench.authority();
+    authority.revoke(&digits, TIME, &Unwatched).unwrap();
+    for slot in [0, 1] {
+        assert!(stored(&gone, slot).is_none());
+        assert!(stored(&stays, slot).is_some());
+    }
+    for (body, there) in [(of_gone, false), (of_stays, true)]
+        .map(|(b, t)| b.map(|b| (b, t)))
+        .concat()
+    {
+        for resource in [Resource::Body(&body), Resource::Pages(&body)] {
+            assert_eq!(vault.bench.stored(resource).is_some(), there);
+        }
+    }
+    assert!(
+        vault
+            .bench
+            .stored(Resource::Body(&published.body))
+            .is_some()
+    );
 }
 
 /// Exchanges the flash key of the device that rehearses.

@@ -390,6 +390,24 @@ fn well_formed_now_that_was_never_signed_here_is_refused() {
 }
 
 #[test]
+fn log_that_is_older_than_what_was_published_signs_nothing() {
+    let bench = Bench::new();
+    bench.release(&app(C3));
+    let log = bench.project().join("state/releases.log");
+    let old = fs::read(&log).unwrap();
+    bench.release(&app(C3));
+    fs::write(&log, old).unwrap();
+    for repository in [RepositoryState::Existing, RepositoryState::New] {
+        let request = PublishRequest {
+            repository,
+            ..request(&bench.path("app.bin"))
+        };
+        let error = refused(&bench, &request);
+        assert!(matches!(error, AuthorityError::LogBehind { .. }), "{error}");
+    }
+}
+
+#[test]
 fn repository_that_somebody_tampered_with_is_refused() {
     let bench = Bench::new();
     bench.release(&app(C3));

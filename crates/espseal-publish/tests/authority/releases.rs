@@ -26,6 +26,36 @@ fn widen(ppm: Option<u32>, state: Option<OfferState>) -> RolloutRequest {
 }
 
 #[test]
+fn now_tells_when_what_it_names_expires_and_names_nothing_that_has() {
+    const DAY: u64 = 24 * 3600;
+    let bench = Bench::new();
+    bench.configure("manifest-days = 3650", "manifest-days = 300");
+    bench.release(&app(C3));
+    let expires = bench.releases().expires;
+    assert_eq!(expires, TIME + 365 * DAY);
+    let now = |time| {
+        let mut authority = bench.authority();
+        authority.sign_now(&NowRequest::default(), time, &Unwatched)
+    };
+    let early = now(TIME + 200 * DAY).unwrap();
+    assert_eq!((early.releases_expire, early.expiring.len()), (expires, 0));
+    let late = now(TIME + 299 * DAY).unwrap();
+    assert_eq!(late.expiring, [(bench.offer(C3), TIME + 300 * DAY)]);
+    let before = bench.now();
+    let error = now(expires).unwrap_err();
+    assert!(
+        matches!(error, AuthorityError::ReleasesExpired { expired } if expired == expires),
+        "{error}"
+    );
+    assert_eq!(bench.now(), before);
+    let change = widen(Some(1), None);
+    let mut authority = bench.authority();
+    let renewed = authority.roll_out(&change, expires, &Unwatched).unwrap();
+    assert_eq!(renewed.releases_expire, expires + 365 * DAY);
+    assert_eq!(renewed.expiring.len(), 1);
+}
+
+#[test]
 fn release_describes_the_image_and_chains_to_the_one_before() {
     let bench = Bench::new();
     let image = App {

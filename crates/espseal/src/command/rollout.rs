@@ -85,12 +85,25 @@ pub(super) fn answer(changed: &Changed) -> Answer {
             })
         })
         .collect();
+    let expiring: Vec<_> = changed
+        .expiring
+        .iter()
+        .map(|(offer, expires)| {
+            json!({
+                "channel": offer.channel.as_str(),
+                "chip": offer.chip.target(),
+                "expires": expires,
+            })
+        })
+        .collect();
     let mut answer = Answer::new(json!({
         "offers": offers,
         "holds": holds,
         "releases-version": changed.signed.releases.version,
         "now-version": changed.signed.now.version,
         "now-expires": changed.signed.expires,
+        "releases-expire": changed.releases_expire,
+        "expiring": expiring,
     }));
     for offer in &changed.offers {
         let hold = changed.holds.iter().find(|hold| {
@@ -109,9 +122,24 @@ pub(super) fn answer(changed: &Changed) -> Answer {
             offer.channel, offer.chip, offer.seq
         ));
     }
-    answer.line(format_args!(
+    answer = answer.line(format_args!(
         "signed now {}, it expires {}",
         changed.signed.now,
         date(changed.signed.expires)
-    ))
+    ));
+    if changed.releases_expire < changed.signed.expires {
+        answer = answer.line(format_args!(
+            "  sign `releases` anew with `espseal rollout`: it expires {}",
+            date(changed.releases_expire)
+        ));
+    }
+    for (offer, expires) in &changed.expiring {
+        answer = answer.line(format_args!(
+            "  publish {} for {} anew: no device installs what is on offer after {}",
+            offer.channel,
+            offer.chip,
+            date(*expires)
+        ));
+    }
+    answer
 }

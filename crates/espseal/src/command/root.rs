@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use espseal_format::metadata::releases::Offer;
 use espseal_publish::blame::Blame;
 use espseal_publish::root_renewal::{RoleChange, RootRequest};
 use serde_json::json;
@@ -25,7 +26,8 @@ A role key may be in an HSM: name an .ini file (see `espseal sign --help`) with 
   releases = \"hsm-releases.ini\"
   now = \"keys/now.pem\"
 then `espseal root --replace releases` makes devices trust the token's key.
-A replaced role starts a new generation: nothing that the old key has signed counts any more.")]
+A replaced role starts a new generation: nothing that the old key has signed counts any more. After
+`--replace releases` devices install what is on offer once more, which then counts as newer.")]
 pub(crate) struct Root {
     /// Root key that signs; may be given again. keys/root-*.pem of the project when left out.
     #[arg(long = "key", value_name = "PEM")]
@@ -63,16 +65,35 @@ impl Root {
             now,
         };
         let renewed = authority.renew_root(&request, context.time()?, observer)?;
-        Ok(Answer::new(json!({
+        let names = |offers: &[Offer]| -> Vec<String> {
+            let name = |offer: &Offer| format!("{} for {}", offer.channel, offer.chip);
+            offers.iter().map(name).collect()
+        };
+        let out_of_reach = names(&renewed.out_of_reach);
+        let without_direct = names(&renewed.without_direct);
+        let mut answer = Answer::new(json!({
             "root-version": renewed.version,
             "expires": renewed.expires,
             "now-version": renewed.signed.map(|signed| signed.now.version),
+            "out-of-reach": out_of_reach,
+            "without-direct": without_direct,
         }))
         .line(format_args!(
             "signed root {}, it expires {}",
             renewed.version,
             date(renewed.expires)
-        )))
+        ));
+        for offer in out_of_reach {
+            answer = answer.line(format_args!(
+                "  publish anew  {offer}: it has a --min-seq, which no device of the old generation reaches"
+            ));
+        }
+        for offer in without_direct {
+            answer = answer.line(format_args!(
+                "  publish anew  {offer}: its direct images were signed with the replaced key"
+            ));
+        }
+        Ok(answer)
     }
 }
 
