@@ -24,6 +24,19 @@ pub enum Clock {
 }
 
 impl Clock {
+    /// What a device without a clock of its own was told: the later of the built-in floor and the one
+    /// that `now` documents have set, the last of which stands at `now_floor`.
+    ///
+    /// A root that gives `now` a new generation takes away what the old key has said, its time as much
+    /// as its versions: whoever stole that key could otherwise have every later document expired.
+    #[must_use]
+    pub fn told(root: &Root, now_floor: Position, time_floor: u64, built_in: u64) -> Self {
+        Self::Floor(match root.now.generation > now_floor.generation {
+            true => built_in,
+            false => time_floor.max(built_in),
+        })
+    }
+
     /// The earliest time it can be.
     #[must_use]
     pub const fn earliest(self) -> u64 {
@@ -45,8 +58,9 @@ impl Clock {
 /// Accepts the root that follows `trusted`; signatures were counted before.
 ///
 /// # Errors
-/// [`MetadataError::WrongProduct`], [`MetadataError::RootVersion`],
-/// [`MetadataError::GenerationFell`] or [`MetadataError::RoleThreshold`].
+/// [`MetadataError::WrongProduct`], [`MetadataError::RootVersion`] or
+/// [`MetadataError::GenerationFell`]. A threshold that one signature cannot meet is no reason: a chain
+/// that refused a root would not reach the one that mends it.
 pub fn root_step(trusted: &Root, next: &Root) -> Result<(), MetadataError> {
     let document = Document::Root {
         version: next.version,

@@ -135,7 +135,8 @@ impl Layout {
     /// (type data, subtype 0x40, flagged encrypted, at least 0x4000 bytes).
     ///
     /// # Errors
-    /// [`Misuse::Layout`] when one of them is missing, too small or overlaps another.
+    /// [`Misuse::Layout`] when one of them is missing, too small or overlaps another, when there is only
+    /// one OTA slot, or when their numbers have a gap, which the bootloader counts otherwise.
     pub fn from_table(table: &PartitionTable) -> Result<Self, Misuse> {
         let region = |entry: &Entry| Region {
             offset: entry.offset,
@@ -154,7 +155,8 @@ impl Layout {
             otadata: otadata.ok_or(Misuse::Layout)?.offset,
             journal: journal.ok_or(Misuse::Layout)?.offset,
         };
-        if layout.is_sound() {
+        let counted = table.app_count() == layout.slots.len();
+        if counted && layout.slots.len() >= 2 && layout.is_sound() {
             Ok(layout)
         } else {
             Err(Misuse::Layout)

@@ -137,12 +137,16 @@ where
         })
     }
 
-    /// What is known about the time before this poll.
+    /// What is known about the time before this poll, under the root in the workspace.
     fn clock(&mut self, journal: &Journal) -> Clock {
         let built_in = self.config.floors.time;
         match self.platform.trusted_time() {
             Some(time) => Clock::Trusted(time.max(built_in)),
-            None => Clock::Floor(journal.record().time_floor.max(built_in)),
+            None => {
+                let record = journal.record();
+                let root = &self.workspace.root;
+                Clock::told(root, record.now_floor, record.time_floor, built_in)
+            }
         }
     }
 
@@ -191,8 +195,12 @@ where
             let resource = Resource::Root(version);
             let bytes = fetch::document(&mut self.transport, resource, document, buffer)?;
             verify_root(bytes, &self.workspace.root, &mut next, document)?;
-            let buffer = &mut self.workspace.sector;
-            journal.store_root(&mut self.medium, bytes, version, buffer)?;
+            // Below the recorded version, whose body was damaged, nothing is kept: that record is what
+            // refuses an older root.
+            if version >= journal.record().root_version {
+                let buffer = &mut self.workspace.sector;
+                journal.store_root(&mut self.medium, bytes, version, buffer)?;
+            }
             mem::swap(&mut self.workspace.root, &mut next);
             self.medium.event(&Event::RootAccepted { version });
         }
@@ -295,7 +303,11 @@ where
         clock: Clock,
     ) -> Result<(), AgentError> {
         let record = journal.record_mut();
-        let time = record.time_floor.max(clock.earliest());
+        let told = match now.generation > record.now_floor.generation {
+            true => 0,
+            false => record.time_floor,
+        };
+        let time = clock.earliest().max(told);
         let news = record.now_floor < now
             || record.releases_floor < releases
             || (matches!(clock, Clock::Floor(_)) && record.time_floor < time);

@@ -273,6 +273,21 @@ pub enum ProjectError {
         /// Slots found.
         found: usize,
     },
+    /// The numbers of the app slots have a gap.
+    #[error(
+        "partition table {} has {counted} OTA app slots, of which only ota_0 to the {found}th follow one \
+         another; expected no gap: the bootloader counts all of them and would choose another slot \
+         than the one that was updated",
+        path.display()
+    )]
+    SlotGap {
+        /// The file.
+        path: PathBuf,
+        /// Slots before the gap.
+        found: usize,
+        /// Slots that the bootloader counts.
+        counted: usize,
+    },
     /// An app slot has no room.
     #[error(
         "{}: app partition {label} has 0 bytes; expected a slot that an image fits into",

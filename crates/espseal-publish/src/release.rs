@@ -274,16 +274,16 @@ impl Authority {
             version: request.seq.unwrap_or(next),
         };
         self.log.check_seq(position, None)?;
-        if request.min_seq > 0 && next == 1 {
-            return Err(AuthorityError::NewGeneration {
-                min_seq: request.min_seq,
-                generation,
-            });
-        }
         if request.min_seq >= position.version {
             return Err(AuthorityError::MinSeq {
                 min_seq: request.min_seq,
                 seq: position.version,
+            });
+        }
+        if request.min_seq > 0 && next == 1 && self.log.has_seq_before(generation) {
+            return Err(AuthorityError::NewGeneration {
+                min_seq: request.min_seq,
+                generation,
             });
         }
         Ok(position)

@@ -276,6 +276,12 @@ impl ReleaseLog {
             .map_or(1, |newest| newest.saturating_add(1))
     }
 
+    /// Whether a release got its place in an earlier generation.
+    #[must_use]
+    pub fn has_seq_before(&self, generation: u32) -> bool {
+        self.assigned().any(|(at, _)| at.generation < generation)
+    }
+
     /// The newest `now` known to have become visible, and the `releases` it names.
     #[must_use]
     pub fn newest_published(&self) -> Option<(Position, Digest)> {

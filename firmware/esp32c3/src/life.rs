@@ -1,6 +1,6 @@
 //! What an app does between two restarts, as far as updates go.
 //!
-//! [`settle`] once after each start, without the network; [`report`] what came of it, and [`poll`]
+//! [`settle`] once after each start, without the network; [`tell`] what came of it, and [`poll`]
 //! whenever the app has time for it. Nothing of it ends the app: without a server, a key or a working
 //! flash it runs on as it is.
 
@@ -10,7 +10,7 @@ use core::ops::Range;
 use esp_hal::system::software_reset;
 use esp_println::println;
 use espseal_agent::agent::{BootOutcome, UpdateOutcome};
-use espseal_agent::error::AgentError;
+use espseal_agent::error::{AgentError, DeviceError};
 use espseal_agent::observer::{Event, Observer};
 use espseal_agent::transport::{Transport, TransportFault, TransportFaultKind};
 use espseal_format::report::Event as Report;
@@ -18,6 +18,27 @@ use espseal_format::repository::Resource;
 
 use crate::board::DeviceAgent;
 use crate::watchdog::Watchdog;
+
+/// What a restart was, as the server is told.
+#[derive(Clone, Copy, Debug)]
+pub struct News {
+    event: Report,
+    /// Code of the error behind it; 0 for none.
+    code: u16,
+}
+
+impl News {
+    const fn good(event: Report) -> Self {
+        Self { event, code: 0 }
+    }
+
+    const fn refused(error: DeviceError) -> Self {
+        Self {
+            event: Report::Refused,
+            code: error.code(),
+        }
+    }
+}
 
 /// Finds out what the restart was. A new image is tested, and confirmed or given up: then the chip
 /// restarts, and the bootloader goes back to the image before. Returns what to report.
@@ -27,31 +48,38 @@ pub fn settle<T: Transport, O: Observer, E: fmt::Display>(
     agent: &mut DeviceAgent<'_, '_, T, O>,
     watchdog: &mut Watchdog<'_>,
     self_test: impl FnOnce() -> Result<(), E>,
-) -> Option<Report> {
-    let event = match agent.on_boot() {
+) -> Option<News> {
+    let news = match agent.on_boot() {
         Ok(BootOutcome::AwaitingConfirmation { .. }) => {
             if let Err(failure) = self_test() {
                 println!("update: self-test failed, going back: {failure}");
                 software_reset();
             }
             match agent.confirm() {
-                Ok(_) => Some(Report::Confirmed),
+                Ok(_) => Some(News::good(Report::Confirmed)),
                 Err(error) => {
                     println!("update: not confirmed: {error}");
                     None
                 }
             }
         }
-        Ok(BootOutcome::Confirmed { .. }) => Some(Report::Confirmed),
+        Ok(BootOutcome::Confirmed { .. }) => Some(News::good(Report::Confirmed)),
         Ok(BootOutcome::RolledBack { failures, .. }) => {
             println!("update: the new image failed, {failures} time(s) so far");
-            Some(Report::RolledBack)
+            Some(News::good(Report::RolledBack))
         }
         Ok(BootOutcome::NoRollback { .. }) => {
             println!(
                 "update: the bootloader has no rollback (CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE)"
             );
-            None
+            Some(News::refused(DeviceError::NoRollback))
+        }
+        Ok(BootOutcome::Fallback { running, selected }) => {
+            println!("update: {running} runs, the selected {selected} does not start");
+            Some(News::refused(DeviceError::RunningNotSelected {
+                running,
+                selected,
+            }))
         }
         Ok(outcome) => {
             println!("update: {outcome:?}");
@@ -63,7 +91,12 @@ pub fn settle<T: Transport, O: Observer, E: fmt::Display>(
         }
     };
     watchdog.stop();
-    event
+    news
+}
+
+/// Tells the server what the restart was.
+pub fn tell<T: Transport, O: Observer>(agent: &mut DeviceAgent<'_, '_, T, O>, news: News) {
+    report(agent, news.event, news.code);
 }
 
 /// Asks for a release and installs it; restarts into it. Returns how many seconds to wait before

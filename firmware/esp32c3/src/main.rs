@@ -128,8 +128,8 @@ fn keep_up_to_date(
         Ok(agent) => agent,
         Err(error) => blink_only(&mut blinker, watchdog, &error),
     };
-    if let Some(event) = life::settle(&mut agent, &mut watchdog, self_test::run) {
-        life::report(&mut agent, event, 0);
+    if let Some(news) = life::settle(&mut agent, &mut watchdog, self_test::run) {
+        life::tell(&mut agent, news);
     }
     loop {
         let pause = life::poll(&mut agent);

@@ -21,10 +21,9 @@ use espseal_agent::config::Config;
 use espseal_agent::workspace::Workspace;
 use espseal_esp32c3::board::{Board, Hardware};
 use espseal_esp32c3::built_in::BUILT_IN;
-use espseal_esp32c3::life::{self, Log, Offline};
+use espseal_esp32c3::life::{self, Log, News, Offline};
 use espseal_esp32c3::watchdog::Watchdog;
 use espseal_esp32c3::wifi::{Buffers, Network, SOCKETS};
-use espseal_format::report::Event;
 use static_cell::ConstStaticCell;
 
 esp_bootloader_esp_idf::esp_app_desc!(
@@ -91,7 +90,7 @@ fn main() -> ! {
         );
     };
     let (workspace, buffers) = (WORKSPACE.take(), BUFFERS.take());
-    let mut event = settle(
+    let mut news = settle(
         &mut board,
         &config,
         workspace,
@@ -100,7 +99,7 @@ fn main() -> ! {
     );
     loop {
         let pause = match &mut network {
-            Ok(network) => poll(network, buffers, &mut board, &config, workspace, &mut event),
+            Ok(network) => poll(network, buffers, &mut board, &config, workspace, &mut news),
             Err(error) => {
                 println!("no network: {error:?}");
                 AGAIN
@@ -117,7 +116,7 @@ fn settle(
     workspace: &mut Workspace,
     watchdog: &mut Watchdog<'_>,
     radio_starts: bool,
-) -> Option<Event> {
+) -> Option<News> {
     let mut agent = match board.agent(Offline, Log, config, workspace) {
         Ok(agent) => agent,
         Err(error) => {
@@ -139,7 +138,7 @@ fn poll(
     board: &mut Board<'_>,
     config: &Config<'_>,
     workspace: &mut Workspace,
-    event: &mut Option<Event>,
+    news: &mut Option<News>,
 ) -> u32 {
     let connected = network
         .join()
@@ -153,8 +152,8 @@ fn poll(
     };
     match board.agent(https, Log, config, workspace) {
         Ok(mut agent) => {
-            if let Some(event) = event.take() {
-                life::report(&mut agent, event, 0);
+            if let Some(news) = news.take() {
+                life::tell(&mut agent, news);
             }
             life::poll(&mut agent)
         }

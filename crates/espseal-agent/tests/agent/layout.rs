@@ -55,6 +55,16 @@ fn table_without_an_encrypted_journal_of_full_size_is_refused() {
 }
 
 #[test]
+fn table_whose_slots_the_bootloader_counts_otherwise_or_that_has_only_one_is_refused() {
+    let gap = format!("{TABLE}ota_3,    app,  ota_3,   0x220000, 0x100000\n");
+    assert_eq!(layout(&gap), Err(Misuse::Layout));
+    let none = gap.replace("ota_3", "ota_2");
+    assert!(layout(&none).is_ok());
+    let alone = TABLE.replace("app,  ota_1, ", "app,  factory,");
+    assert_eq!(layout(&alone), Err(Misuse::Layout));
+}
+
+#[test]
 fn agent_refuses_layouts_that_overlap_and_roots_of_other_products() {
     let refused = |bend: &dyn Fn(&mut World)| {
         let mut world = World::without_offer(Delivery::Ota0Valid);

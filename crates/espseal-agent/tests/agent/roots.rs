@@ -153,6 +153,81 @@ fn now_that_names_an_older_root_is_refused() {
 }
 
 #[test]
+fn climbing_anew_after_damage_does_not_forget_how_high_it_was() {
+    let mut world = World::without_offer(Delivery::Ota0Valid);
+    for version in [2, 3] {
+        world.maker.root.version = version;
+        world.maker.publish_root();
+    }
+    world.maker.now.root_version = 3;
+    world.maker.publish();
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    let bodies = JOURNAL + 0x2000;
+    world.flash.program_factory(bodies, &[0x55; 0x2000]);
+    // A root that was believed once, named by a `now` that its keys sign.
+    world.maker.now.root_version = 2;
+    world.maker.publish();
+    let refused = MetadataError::RootRollback {
+        trusted: 3,
+        found: 2,
+    };
+    for _ in 0..2 {
+        assert_eq!(refusal(&mut world), refused);
+    }
+    world.maker.now.root_version = 3;
+    world.maker.publish();
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    let climbed = accepted(&world);
+    // Root 3 is kept again.
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    assert_eq!(accepted(&world), climbed);
+}
+
+#[test]
+fn time_that_a_stolen_now_key_claimed_goes_with_the_key() {
+    for trusted_meanwhile in [false, true] {
+        let mut world = World::without_offer(Delivery::Ota0Valid);
+        let honest = world.maker.now.clone();
+        world.maker.now.time = world.maker.releases.expires - 1;
+        world.maker.now.expires = world.maker.releases.expires + DAY;
+        world.maker.now.position.version += 1;
+        world.maker.publish_as_is();
+        assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+        // The key is as good as before: its time holds.
+        world.maker.now = honest.clone();
+        world.maker.now.position.version = 99;
+        world.maker.publish_as_is();
+        assert!(matches!(refusal(&mut world), MetadataError::Expired { .. }));
+
+        let maker = &mut world.maker;
+        maker.root.version = 2;
+        maker.root.now = role(1, 2, &[&maker.keys.stranger]);
+        maker.publish_root();
+        maker.now.root_version = 2;
+        let replaced = |world: &mut World, version, time| {
+            let maker = &mut world.maker;
+            maker.now.position = Position {
+                generation: 2,
+                version,
+            };
+            maker.now.time = time;
+            maker.now.expires = time + DAY;
+            let bytes = maker.signed_now(&maker.keys.stranger);
+            maker.repository.put(Resource::Now, bytes);
+        };
+        let time = honest.time + 100;
+        replaced(&mut world, 1, time);
+        world.chip.clock = trusted_meanwhile.then_some(time);
+        assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+        world.chip.clock = None;
+        assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+        // What the new key says about the time holds as ever.
+        replaced(&mut world, 2, time - DAY);
+        assert!(matches!(refusal(&mut world), MetadataError::Expired { .. }));
+    }
+}
+
+#[test]
 fn damaged_stored_root_is_replaced_by_climbing_from_the_built_in_one() {
     let mut world = next_root(|_, _| {}, usual);
     assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));

@@ -115,8 +115,10 @@ pub(super) fn derive_key_pair(ikm: &[u8; 32]) -> SecretScalar {
 /// order of P-256 is prime.
 fn agree(secret: &SecretScalar, other: &Point) -> Secret {
     let product = Zeroizing::new(other.multiple(secret.get()).coordinates());
-    let [x, _] = *product;
-    Zeroizing::new(x)
+    let mut x = Zeroizing::new([0; 32]);
+    let [first, _] = &*product;
+    x.copy_from_slice(first);
+    x
 }
 
 /// Shared secret of `Encap` and `Decap`: `ExtractAndExpand` of what Diffie-Hellman gave.

@@ -110,14 +110,13 @@ impl Stolen {
                 maker.releases.position = first;
             }
         }
-        // The thief's time stays believed: documents have to outlive the cap of the root.
-        let cap = maker.root.max_time;
+        // As usual, and before the time that the thief has claimed.
         maker.now.time = TODAY + DAY;
-        maker.now.expires = cap + 7 * DAY;
-        maker.releases.expires = cap + 365 * DAY;
+        maker.now.expires = TODAY + 8 * DAY;
+        maker.releases.expires = TODAY + 365 * DAY;
         let app = super::attacks::app("2.0");
         maker.release_image(&app.build(), &app, 3, |manifest| {
-            manifest.expires = cap + 365 * DAY;
+            manifest.expires = TODAY + 365 * DAY;
         });
         maker.publish();
         maker

@@ -117,7 +117,7 @@ pub(super) fn explore(sum: &mut Sum) {
         let trusted = root(OWN, kept.root, kept.generations);
         for now in &nows {
             sum.metadata_judgements += 1;
-            let clock = Clock::Floor(kept.time);
+            let clock = Clock::told(&trusted, position(kept.now), kept.time, 0);
             let accepted =
                 acceptance::now(now, &trusted, kept.root, position(kept.now), clock).is_ok();
             sum.demand(accepted == is_good_now(now, &kept), || {
@@ -131,7 +131,7 @@ pub(super) fn explore(sum: &mut Sum) {
                 let clock = clock.after(now.time);
                 let floor = position(kept.releases);
                 let accepted = acceptance::releases(one, &trusted, floor, clock).is_ok();
-                let late = one.expires <= kept.time.max(now.time);
+                let late = one.expires <= told(&kept).max(now.time);
                 let good = one.product == OWN
                     && one.position.generation == kept.generations.0
                     && one.position >= floor
@@ -167,7 +167,15 @@ fn is_good_now(now: &Now, kept: &Kept) -> bool {
         && now.position.generation == kept.generations.1
         && now.position >= position(kept.now)
         && now.time <= CAP
-        && now.expires > kept.time.max(now.time)
+        && now.expires > told(kept).max(now.time)
+}
+
+/// What the generation of `now` that holds has said about the time.
+fn told(kept: &Kept) -> u64 {
+    match kept.generations.1 == kept.now.0 {
+        true => kept.time,
+        false => 0,
+    }
 }
 
 fn roots(kept: &Kept, sum: &mut Sum, queue: &mut VecDeque<Kept>) {
@@ -208,17 +216,17 @@ fn roots(kept: &Kept, sum: &mut Sum, queue: &mut VecDeque<Kept>) {
 }
 
 /// Whatever a thief has signed, a root that raises the generations is followed by documents that
-/// start from 1 again.
+/// start from 1 again, at an honest time that lies before the thief's.
 fn recovery(kept: &Kept, sum: &mut Sum) {
     let next = (kept.generations.0 + 1, kept.generations.1 + 1);
     let trusted = root(OWN, kept.root, kept.generations);
     let rescue = root(OWN, kept.root + 1, next);
-    let clock = Clock::Floor(kept.time);
+    let clock = Clock::told(&rescue, position(kept.now), kept.time, 0);
     let now = Now {
         product: OWN,
         position: position((next.1, 1)),
         time: 1,
-        expires: CAP + 1,
+        expires: 2,
         releases: Digest([0; 32]),
         root_version: rescue.version,
         holds: heapless::Vec::new(),
@@ -227,7 +235,7 @@ fn recovery(kept: &Kept, sum: &mut Sum) {
         product: OWN,
         position: position((next.0, 1)),
         previous: None,
-        expires: CAP + 1,
+        expires: 2,
         offers: heapless::Vec::new(),
         epochs: heapless::Vec::new(),
     };

@@ -299,6 +299,14 @@ fn read_partitions(folder: &Path, file: &FileChip) -> Result<PartitionTable, Pro
     if found < 2 {
         return Err(ProjectError::TooFewSlots { path, found });
     }
+    let counted = table.app_count();
+    if counted != found {
+        return Err(ProjectError::SlotGap {
+            path,
+            found,
+            counted,
+        });
+    }
     let empty = table.app_slots().iter().find_map(|slot| match slot.size {
         0 => Some(slot.label.to_string()),
         _ => None,

@@ -165,6 +165,34 @@ fn image_larger_than_the_smallest_slot_is_refused() {
 }
 
 #[test]
+fn table_whose_app_slots_have_a_gap_is_refused() {
+    let bench = Bench::new();
+    let table = bench.project().join("partitions/esp32c3.csv");
+    let text = fs::read_to_string(&table).unwrap();
+    fs::write(&table, text.replace("ota_1", "ota_2")).unwrap();
+    let project = Project::open(&bench.project());
+    assert!(matches!(
+        project,
+        Err(ProjectError::TooFewSlots { found: 1, .. })
+    ));
+    let line = "ota_1,     app,  ota_1,    0x1f0000, 0x1e0000,";
+    let halves = "ota_1, app, ota_1, 0x1f0000, 0xf0000,\nota_3, app, ota_3, 0x2e0000, 0xf0000,";
+    fs::write(&table, text.replace(line, halves)).unwrap();
+    let error = Project::open(&bench.project()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ProjectError::SlotGap {
+                found: 2,
+                counted: 3,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
 fn key_that_is_not_in_the_fleets_efuses_is_refused() {
     let bench = Bench::new();
     let path = bench.path("other.pem");

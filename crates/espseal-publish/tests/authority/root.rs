@@ -11,7 +11,7 @@ use espseal_format::units::Position;
 use espseal_publish::authority::{Authority, AuthorityError};
 use espseal_publish::metadata_signing::SigningError;
 use espseal_publish::observer::{Observer, Stage, Unwatched};
-use espseal_publish::release::PublishRequest;
+use espseal_publish::release::{PublishRequest, RepositoryState};
 use espseal_publish::rollout::NowRequest;
 use espseal_publish::root_renewal::{RoleChange, RootRequest};
 
@@ -248,17 +248,62 @@ fn replaced_releases_key_says_what_has_to_be_published_anew() {
     assert_eq!(replace(TIME + 1), [bench.offer(C3)]);
     bench.release_at(&app(C3), TIME + 2);
     assert_eq!(replace(TIME + 3), []);
-    // The first of a generation would be out of everybody's reach.
-    let fresh = Bench::new();
-    let error = fresh.publish(&PublishRequest {
+}
+
+#[test]
+fn first_release_of_a_new_generation_excludes_nobody() {
+    let bench = Bench::new();
+    let path = bench.write("app.bin", &app(C3));
+    // Devices may leave the factory with a place of their own: the first generation has no earlier one.
+    let least = PublishRequest {
         min_seq: 1,
         seq: Some(5),
         ..request(&path)
+    };
+    bench.publish(&least).unwrap();
+    fs::remove_dir_all(bench.project().join("repository")).unwrap();
+    fs::create_dir(bench.project().join("repository")).unwrap();
+    let lost = PublishRequest {
+        repository: RepositoryState::New,
+        seq: None,
+        ..least.clone()
+    };
+    bench.publish(&lost).unwrap();
+    let request = RootRequest {
+        releases: RoleChange::Replace,
+        ..keys(&bench, &[1, 2])
+    };
+    let mut authority = bench.authority();
+    authority.renew_root(&request, TIME, &Unwatched).unwrap();
+    drop(authority);
+    // Carried into the new generation: seq 6 has a place in it.
+    bench
+        .publish(&PublishRequest {
+            seq: Some(9),
+            ..least.clone()
+        })
+        .unwrap();
+    // With nothing to carry, the first release is the first.
+    let bench = Bench::new();
+    bench.release(&app(C3));
+    bench.configure("name = \"production\"", "name = \"other\"");
+    let request = RootRequest {
+        releases: RoleChange::Replace,
+        ..keys(&bench, &[1, 2])
+    };
+    let mut authority = bench.authority();
+    authority.renew_root(&request, TIME, &Unwatched).unwrap();
+    drop(authority);
+    let path = bench.write("app.bin", &app(C3));
+    let error = bench.publish(&PublishRequest {
+        app: path,
+        channel: "other".into(),
+        ..least
     });
     assert!(
         matches!(
             error,
-            Err(AuthorityError::NewGeneration { generation: 1, .. })
+            Err(AuthorityError::NewGeneration { generation: 2, .. })
         ),
         "{error:?}"
     );

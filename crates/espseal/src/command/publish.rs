@@ -38,7 +38,8 @@ pub(crate) struct Publish {
     /// Place in the order of installations; the next free one when left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seq: Option<u64>,
-    /// Only devices that run at least this seq may update to it.
+    /// Only devices that run at least this seq may update to it; what runs a release from before
+    /// `espseal root --replace releases` counts as older than any.
     #[arg(long, value_name = "N", default_value_t = 0)]
     min_seq: u64,
     /// The repository was lost: start a new one.
