@@ -44,8 +44,8 @@ fn main() -> ! {
     let mut workspace = Workspace::new();
     let agent = board.agent(Bridge::new(line), Log, &config, &mut workspace);
     let mut agent = agent.unwrap_or_else(|e| panic!("{e}"));
-    if let Some(event) = life::settle(&mut agent, &mut watchdog, self_test) {
-        life::report(&mut agent, event, 0);
+    if let Some(news) = life::settle(&mut agent, &mut watchdog, self_test) {
+        life::tell(&mut agent, news);
     }
     loop {
         let seconds = life::poll(&mut agent);
