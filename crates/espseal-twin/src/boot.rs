@@ -25,6 +25,7 @@ pub(crate) use otadata::{INVALID, NEW, PENDING_VERIFY, VALID};
 pub(crate) use otadata::{RawEntry, active, read as read_otadata, write as write_otadata};
 pub use pins::HeldPin;
 pub use rom::RomRefusal;
+pub(crate) use second_stage::stated_flash_size;
 use second_stage::{SecondStage, Stop};
 pub use settings::{
     AntiRollback, AppExtent, AppTest, BootloaderSettings, EncryptionBuild, EncryptionMode,
@@ -89,6 +90,8 @@ pub enum AppSlot {
 pub enum BootFailure {
     /// The ROM does not start the bootloader.
     Rom(RomRefusal),
+    /// The bootloader is for another chip, or for a later revision of it.
+    ForeignBootloader,
     /// The partition table is refused.
     PartitionTable,
     /// The otadata partition is too small.

@@ -228,6 +228,21 @@ fn time_that_a_stolen_now_key_claimed_goes_with_the_key() {
 }
 
 #[test]
+fn clock_that_runs_behind_what_now_said_does_not_lower_the_floor() {
+    let mut world = World::without_offer(Delivery::Ota0Valid);
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    let told = world.maker.now.time;
+    world.chip.clock = Some(told - 10 * DAY);
+    world.maker.publish();
+    assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));
+    world.chip.clock = None;
+    world.maker.now.time = told - 2 * DAY;
+    world.maker.now.expires = told - DAY;
+    world.maker.publish();
+    assert!(matches!(refusal(&mut world), MetadataError::Expired { .. }));
+}
+
+#[test]
 fn damaged_stored_root_is_replaced_by_climbing_from_the_built_in_one() {
     let mut world = next_root(|_, _| {}, usual);
     assert_eq!(world.update(), Ok(UpdateOutcome::UpToDate));

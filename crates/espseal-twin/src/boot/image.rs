@@ -157,6 +157,47 @@ pub(crate) fn verify_image(
     Ok(verified)
 }
 
+/// `bootloader_check_bootloader_validity`: whether the bootloader, which runs already, is for this chip.
+pub(crate) fn bootloader_fits(
+    bus: &mut Bus<'_>,
+    checks: &Checks<'_>,
+    log: &mut Log,
+) -> Result<bool, Refusal> {
+    let mut header = [0; 24];
+    bus.read(checks.model.bootloader_offset, &mut header)?;
+    let fits = fits_chip(&header, checks);
+    if let Err(text) = &fits {
+        log.error("boot_comm", text);
+    }
+    Ok(fits.is_ok())
+}
+
+/// `bootloader_common_check_chip_validity`: chip and revision of a header; what it logs when they differ.
+fn fits_chip(header: &[u8; 24], checks: &Checks<'_>) -> Result<(), String> {
+    let word = |at: usize| {
+        let bytes = header.get(at..).and_then(<[u8]>::first_chunk).copied();
+        u16::from_le_bytes(bytes.unwrap_or_default())
+    };
+    let (chip, min, max) = (word(12), word(15), word(17));
+    let (own, revision) = (checks.model.id.to_u16(), checks.revision);
+    if chip != own {
+        return Err(format!("mismatch chip ID, expected {own}, found {chip}"));
+    }
+    let limited = checks.kind == ImageKind::App && max != 0 && max != u16::MAX;
+    let (relation, required) = match () {
+        () if revision < min => (">=", min),
+        () if limited && revision > max && !checks.any_revision => ("<=", max),
+        () => return Ok(()),
+    };
+    Err(format!(
+        "chip revision check failed. Required {relation} v{}.{}, found v{}.{}.",
+        required / 100,
+        required % 100,
+        revision / 100,
+        revision % 100
+    ))
+}
+
 /// The fields of the header that matter later.
 struct Header {
     segments: u8,
@@ -184,38 +225,7 @@ impl Walk<'_, '_> {
             let text = "has invalid magic byte (nothing flashed here?)";
             return self.fail(TAG, format!("image at {:#x} {text}", self.part.offset));
         }
-        let word = |at: usize| {
-            let bytes = header.get(at..).and_then(<[u8]>::first_chunk).copied();
-            u16::from_le_bytes(bytes.unwrap_or_default())
-        };
-        let (chip, min, max) = (word(12), word(15), word(17));
-        let (own, revision) = (checks.model.id.to_u16(), checks.revision);
-        if chip != own {
-            return self.fail(
-                "boot_comm",
-                format!("mismatch chip ID, expected {own}, found {chip}"),
-            );
-        }
-        let limit = match () {
-            () if revision < min => Some((">=", min)),
-            () if checks.kind == ImageKind::App
-                && max != 0
-                && max != u16::MAX
-                && revision > max
-                && !checks.any_revision =>
-            {
-                Some(("<=", max))
-            }
-            () => None,
-        };
-        if let Some((relation, required)) = limit {
-            let text = format!(
-                "chip revision check failed. Required {relation} v{}.{}, found v{}.{}.",
-                required / 100,
-                required % 100,
-                revision / 100,
-                revision % 100
-            );
+        if let Err(text) = fits_chip(&header, checks) {
             return self.fail("boot_comm", text);
         }
         if segments > MAX_SEGMENTS {
@@ -291,14 +301,20 @@ impl Walk<'_, '_> {
             u16::from_le_bytes(bytes.unwrap_or_default())
         };
         let mapping = checks.model.mapping;
-        let parsed = AppDescriptor::parse(&descriptor).ok();
+        // The bootloader looks at the magic word and at numbers, not at the texts between them.
+        let mut numbers = descriptor;
+        if let Some(texts) = numbers.get_mut(16..176) {
+            texts.fill(0);
+        }
+        let parsed = AppDescriptor::parse(&numbers).ok();
         if !mapping.other_page_sizes.is_empty() {
             if parsed.is_none() {
                 return self.fail(TAG, "Failed to fetch app description header!".into());
             }
             self.mmu_page = mapping.page_size_of(parsed.as_ref());
         }
-        let (Some(version), Some(_)) = (checks.block_version, parsed) else {
+        // Whatever stands there, a descriptor or not.
+        let Some(version) = checks.block_version else {
             return Ok(());
         };
         let (min, max) = (word(176), word(178));

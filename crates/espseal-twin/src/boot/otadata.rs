@@ -69,7 +69,7 @@ impl RawEntry {
         !self.is_invalid() && self.has_good_crc()
     }
 
-    fn has_good_crc(&self) -> bool {
+    pub(crate) fn has_good_crc(&self) -> bool {
         self.word(28) == seq_crc(self.seq())
     }
 

@@ -25,6 +25,14 @@ use crate::efuse::{EfuseError, Efuses};
 const TAG: &str = "boot";
 const FACTORY: i64 = -1;
 
+/// Bytes that a bootloader takes its flash chip to have, by the fourth byte of its header.
+pub(crate) const fn stated_flash_size(speed_size: u8) -> u32 {
+    match speed_size >> 4 {
+        nibble @ 0..=7 => 0x10_0000 << nibble,
+        _ => 0x20_0000,
+    }
+}
+
 /// One run of the second stage.
 pub(crate) struct SecondStage<'a, 'b> {
     pub bus: &'a mut Bus<'b>,
@@ -60,6 +68,10 @@ impl SecondStage<'_, '_> {
     }
 
     fn boot(&mut self) -> Result<Stop, Refusal> {
+        let checks = Checks::of(self.efuses, ImageKind::Bootloader, SignatureCheck::None);
+        if !image::bootloader_fits(self.bus, &checks, self.log)? {
+            return Ok(Stop::Failed(BootFailure::ForeignBootloader));
+        }
         let size = self.flash_size()?;
         let Some(table) = table::load(self.bus, self.settings.partition_table, size, self.log)?
         else {
@@ -109,15 +121,14 @@ impl SecondStage<'_, '_> {
         Ok(Stop::Failed(BootFailure::NoBootableApp))
     }
 
-    /// Flash size that the bootloader's own header states.
+    /// Flash size that the bootloader's own header states; 2 MB where it states none that ESP-IDF knows
+    /// (`update_flash_config`).
     fn flash_size(&mut self) -> Result<u32, Refusal> {
         let mut header = [0; 4];
         let offset = self.efuses.model().bootloader_offset;
         self.bus.read(offset, &mut header)?;
         let [.., size] = header;
-        Ok(0x10_0000_u32
-            .checked_shl(u32::from(size >> 4))
-            .unwrap_or(u32::MAX))
+        Ok(stated_flash_size(size))
     }
 
     /// Selects where to start, and moves the rollback states on; `None` when it cannot.

@@ -51,6 +51,11 @@ impl Trusted {
         }
     }
 
+    /// How many bytes of a digest the chip compares.
+    pub(crate) const fn digest_len(&self) -> usize {
+        self.digest_len
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.digests.iter().all(Option::is_none)
     }

@@ -279,6 +279,9 @@ impl Efuses {
                 value,
             });
         }
+        if self.secure_version() >= version {
+            return Ok(());
+        }
         // As ESP-IDF does it: the lowest bits, so the field reads as (1 << version) - 1.
         self.set(&field, (1_u64 << wanted).wrapping_sub(1))
     }

@@ -6,6 +6,7 @@ use espseal_format::partition_table::{Entry, PartitionType};
 use espseal_format::units::{Digest, SECTOR_SIZE};
 
 use super::{FactoryError, FactoryPlan, Locking, SecureBootLock, Security};
+use crate::boot::stated_flash_size;
 use crate::efuse::{EfuseError, Efuses};
 
 impl FactoryPlan<'_> {
@@ -91,8 +92,8 @@ impl FactoryPlan<'_> {
 
     /// The bootloader refuses tables that reach past the flash size in its own header.
     fn check_flash_size(&self) -> Result<(), FactoryError> {
-        let nibble = self.bootloader.get(3).map_or(0, |byte| byte >> 4);
-        let stated = 0x10_0000_u64.checked_shl(nibble.into()).unwrap_or(u64::MAX);
+        let stated = self.bootloader.get(3).copied().unwrap_or_default();
+        let stated = u64::from(stated_flash_size(stated));
         match self.table.entries.iter().map(end_of).max() {
             Some(needed) if needed > stated => {
                 Err(FactoryError::BootloaderFlashSize { stated, needed })

@@ -43,10 +43,8 @@ impl OtaHandle {
             return Err(OtaError::PartitionConflict);
         }
         if rollback == Rollback::Enabled {
-            let (_, entries, active) = selected(&mut bus, &table)?;
-            if let Some(entry) = active.and_then(|active| entries.get(active))
-                && entry.state() == PENDING_VERIFY
-            {
+            let (_, entries, _) = selected(&mut bus, &table)?;
+            if state_of(&entries, running.slot, &table) == Some(PENDING_VERIFY) {
                 return Err(OtaError::RollbackState);
             }
             invalidate_inactive(&mut bus, &table, running.slot)?;
@@ -126,6 +124,10 @@ impl OtaHandle {
         if settings.anti_rollback == AntiRollback::Enabled
             && secure_version(&mut bus, self.part)? < efuses.secure_version()
         {
+            // It leaves nothing of such an image.
+            for at in (0..self.part.size).step_by(SECTOR_SIZE) {
+                bus.erase_sector(FlashOffset::new(self.part.offset.saturating_add(at)))?;
+            }
             return Err(OtaError::SmallSecureVersion);
         }
         let (at, mut entries, active) = selected(&mut bus, &table)?;
@@ -256,6 +258,16 @@ fn selected(
     let entries = boot::read_otadata(bus, at)?;
     let active = boot::active(&entries, entries.map(|entry| entry.is_valid()));
     Ok((at, entries, active))
+}
+
+/// `esp_ota_get_state_partition`: the state of the first entry that names a slot, selected or not.
+fn state_of(entries: &[RawEntry; 2], slot: AppSlot, table: &Table) -> Option<u32> {
+    let names = |entry: &&RawEntry| {
+        let index = entry.seq().wrapping_sub(1).checked_rem(table.app_count);
+        let index = index.and_then(|index| u8::try_from(index).ok());
+        entry.has_good_crc() && index.map(AppSlot::Ota) == Some(slot)
+    };
+    entries.iter().find(names).map(RawEntry::state)
 }
 
 /// `esp_ota_invalidate_inactive_ota_data_slot`: erases the entry that does not name the running slot.

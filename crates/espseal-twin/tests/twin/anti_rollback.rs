@@ -82,3 +82,16 @@ fn the_first_boot_writes_otadata_and_burns_the_version() {
     assert!(report.log.says("Set actual ota_seq=1 in otadata[0]"));
     assert_eq!(device.efuses().secure_version().get(), 1);
 }
+
+/// As many bits as the version are enough, whichever they are.
+#[test]
+fn secure_version_that_is_reached_burns_nothing() {
+    let mut efuses = espseal_twin::efuse::Efuses::blank(ChipId::Esp32C3).unwrap();
+    efuses.burn("SECURE_VERSION", 0b100).unwrap();
+    // Burning the lowest bits does not take the third one back.
+    for (version, expected) in [(0, 1), (1, 1), (2, 3)] {
+        let wanted = SecurityVersion::new(version);
+        efuses.raise_secure_version(wanted).unwrap();
+        assert_eq!(efuses.secure_version().get(), expected, "{version}");
+    }
+}

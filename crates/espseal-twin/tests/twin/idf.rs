@@ -221,6 +221,49 @@ fn an_unconfirmed_image_is_rolled_back_and_a_rejected_one_too() {
     assert_eq!(slot(&device.power_on()), AppSlot::Ota(0));
 }
 
+/// `esp_ota_begin` asks for the state of the running slot, not of the selected entry.
+#[test]
+fn fallback_from_an_image_on_trial_does_not_stop_the_next_update() {
+    let chip = ChipId::Esp32C3;
+    let apps: &[(&str, &[u8])] = &[("ota_0", &app(chip, 1, 0)), ("ota_1", &app(chip, 2, 0))];
+    let mut device = device(chip, TWO_SLOTS, apps, Locked::Release, settings());
+    set_otadata(&mut device, 0, Some(entry(1, 2)));
+    set_otadata(&mut device, 1, Some(entry(2, 0)));
+    corrupt(&mut device, OTA_1);
+    assert_eq!(slot(&device.power_on()), AppSlot::Ota(0));
+    assert_eq!(state(otadata_entry(&mut device, 1)), PENDING);
+    let mut server = Server::new(sealed(chip, 3));
+    update(&mut device, &mut server, None, Finish::CheckTag).unwrap();
+    assert_eq!(slot(&device.power_on()), AppSlot::Ota(1));
+}
+
+/// `esp_ota_set_boot_partition` erases what the secure version rules out.
+#[test]
+fn image_below_the_secure_version_is_erased() {
+    let chip = ChipId::Esp32C3;
+    let apps: &[(&str, &[u8])] = &[("ota_0", &app(chip, 1, 2))];
+    let anti_rollback = BootloaderSettings {
+        anti_rollback: espseal_twin::boot::AntiRollback::Enabled,
+        ..settings()
+    };
+    let mut device = device(chip, TWO_SLOTS, apps, Locked::Release, anti_rollback);
+    let version = espseal_format::units::SecurityVersion::new(2);
+    device.efuses_mut().raise_secure_version(version).unwrap();
+    assert_eq!(slot(&device.power_on()), AppSlot::Ota(0));
+    let mut server = Server::new(sealed(chip, 3));
+    let refused = update(&mut device, &mut server, None, Finish::CheckTag);
+    assert!(matches!(
+        refused,
+        Err(HttpsOtaError::Ota(OtaError::SmallSecureVersion))
+    ));
+    let slot = OTA_1 as usize..OTA_1 as usize + 0x2_0000;
+    assert!(
+        device.flash().contents()[slot]
+            .iter()
+            .all(|byte| *byte == 0xFF)
+    );
+}
+
 #[test]
 fn a_changed_tag_is_noticed_only_by_the_documented_sequence() {
     let chip = ChipId::Esp32C3;

@@ -138,6 +138,82 @@ fn images_are_refused_for_each_reason_the_bootloader_knows() {
     }
 }
 
+/// The bootloader looks at its own header too, which the ROM did not.
+#[test]
+fn bootloader_for_another_chip_or_revision_starts_nothing() {
+    use espseal_twin::boot::SecureBootSupport::Absent;
+    let chip = ChipId::Esp32C3;
+    let apps: &[(&str, &[u8])] = &[("ota_0", &app(chip, 1, 0))];
+    for (at, value, words) in [
+        (12, 9, Some("mismatch chip ID, expected 5, found 9")),
+        (
+            15,
+            5,
+            Some("chip revision check failed. Required >= v0.5, found v0.4."),
+        ),
+        (15, 4, None),
+        // The highest revision says nothing of a bootloader.
+        (17, 3, None),
+        // No size that ESP-IDF knows counts as 2 MB, which this table fits into.
+        (3, 0x9F, None),
+        (3, 0xFF, None),
+    ] {
+        let mut device = device(chip, TWO_SLOTS, apps, Locked::Open, settings());
+        device.set_settings(BootloaderSettings {
+            secure_boot: Absent,
+            ..settings()
+        });
+        let mut bus = device.bus();
+        let mut sector = [0; 4096];
+        bus.read(FlashOffset::new(0), &mut sector).unwrap();
+        sector[at] = value;
+        bus.replace_sector(FlashOffset::new(0), &sector).unwrap();
+        let report = device.power_on();
+        match words {
+            Some(words) => {
+                let failure = BootOutcome::Failed(BootFailure::ForeignBootloader);
+                assert_eq!(report.outcome, failure, "{}", report.log);
+                assert!(report.log.says(words), "{words}\n{}", report.log);
+            }
+            None => assert_eq!(slot(&report), AppSlot::Ota(0), "{}", report.log),
+        }
+    }
+}
+
+/// Of the descriptor the bootloader reads the magic word where pages have more than one size, and
+/// the revisions, which it takes from whatever stands there.
+#[test]
+fn bootloader_reads_numbers_of_the_descriptor_and_no_text() {
+    use espseal_twin::boot::SecureBootSupport::Absent;
+    let chip = ChipId::Esp32C3;
+    let boots = |bend: &dyn Fn(&mut [u8])| {
+        let mut image = app(chip, 1, 0);
+        let before = image[32..288].iter().fold(0, |sum, byte| sum ^ byte);
+        bend(&mut image[32..288]);
+        let after = image[32..288].iter().fold(0, |sum, byte| sum ^ byte);
+        // A byte that nobody reads keeps the sum of the segments as it was.
+        image[32 + 250] ^= before ^ after;
+        let end = image.len() - 32;
+        let digest = espseal_format::units::Digest::of(&image[..end]);
+        image[end..].copy_from_slice(&digest.0);
+        let apps: &[(&str, &[u8])] = &[("ota_0", &image)];
+        let mut device = device(chip, TWO_SLOTS, apps, Locked::Open, settings());
+        device.set_settings(BootloaderSettings {
+            secure_boot: Absent,
+            ..settings()
+        });
+        device.power_on().running().is_some()
+    };
+    assert!(boots(&|text| text[48] = 0xE9));
+    assert!(boots(&|magic| magic[0] = 0));
+    let too_new = |bytes: &mut [u8]| bytes[176..178].copy_from_slice(&0x1234_u16.to_le_bytes());
+    assert!(!boots(&too_new));
+    assert!(!boots(&|bytes| {
+        bytes[0] = 0;
+        too_new(bytes);
+    }));
+}
+
 /// `DISABLE_WAFER_VERSION_MAJOR` and `DISABLE_BLK_VERSION_MAJOR` lift the highest versions that an
 /// image allows, and not the lowest.
 #[test]
