@@ -73,7 +73,9 @@ pub enum AuthorityError {
     #[error(
         "the repository's `now` is {found} (generation.version) and signed by this project, whose \
          release log ends at {logged}: the log is an old copy; restore state/releases.log from where \
-         the last command ran, since versions it has forgotten would be signed twice; nothing was signed"
+         the last command ran, since versions it has forgotten would be signed twice. If none ran \
+         elsewhere, somebody else has the `now` key: put the now.cose that was published back, then run \
+         `espseal root --replace now`. Nothing was signed"
     )]
     LogBehind {
         /// Version found.
