@@ -12,7 +12,8 @@
 #
 # Needs rustup (or a cargo 1.95.0 with the riscv32imc target), and installs what else is missing:
 # the pinned esptool into a Python environment, Debian's gcc-xtensa-lx106 when run as root. The
-# same tools give the same bytes, wherever the checkout and cargo's folders are.
+# same tools give the same bytes in a checkout at the same path, wherever cargo's folders are; elsewhere
+# symbols have other names, since cargo puts the paths of the crates beside this workspace into them.
 set -eu
 
 ESPTOOL_VERSION=5.6.0
