@@ -156,7 +156,10 @@ pub fn sign_root(
             SigningError::Threshold {
                 which,
                 threshold: keys.threshold,
-                signed: names(envelope.signatures.iter().map(|signer| signer.kid)),
+                signed: match envelope.signatures.is_empty() {
+                    true => "nobody".into(),
+                    false => names(envelope.signatures.iter().map(|signer| signer.kid)),
+                },
             }
         })?;
     }
@@ -383,8 +386,8 @@ pub enum SigningError {
     },
     /// Not enough keys signed a root.
     #[error(
-        "the root is signed by {signed}; expected {threshold} keys of the {which} root: bring \
-         their holders together"
+        "the root is signed by {signed}; expected {threshold} keys of the {which} root: bring their \
+         holders together, and name each key with `espseal root --key`"
     )]
     Threshold {
         /// Whose keys.
