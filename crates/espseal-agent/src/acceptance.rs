@@ -24,19 +24,6 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// What a device without a clock of its own was told: the later of the built-in floor and the one
-    /// that `now` documents have set, the last of which stands at `now_floor`.
-    ///
-    /// A root that gives `now` a new generation takes away what the old key has said, its time as much
-    /// as its versions: whoever stole that key could otherwise have every later document expired.
-    #[must_use]
-    pub fn told(root: &Root, now_floor: Position, time_floor: u64, built_in: u64) -> Self {
-        Self::Floor(match root.now.generation > now_floor.generation {
-            true => built_in,
-            false => time_floor.max(built_in),
-        })
-    }
-
     /// The earliest time it can be.
     #[must_use]
     pub const fn earliest(self) -> u64 {
@@ -52,6 +39,19 @@ impl Clock {
             Self::Trusted(_) => self,
             Self::Floor(floor) => Self::Floor(floor.max(time)),
         }
+    }
+}
+
+/// What `now` documents of this generation have said about the time, when the last of any
+/// generation stands at `now_floor`.
+///
+/// A root that gives `now` a new generation takes away what the old key has said, its time as much
+/// as its versions: whoever stole that key could otherwise have every later document expired.
+#[must_use]
+pub const fn time_told(generation: u32, now_floor: Position, time_floor: u64) -> u64 {
+    match generation > now_floor.generation {
+        true => 0,
+        false => time_floor,
     }
 }
 

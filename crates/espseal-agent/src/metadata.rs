@@ -143,9 +143,9 @@ where
         match self.platform.trusted_time() {
             Some(time) => Clock::Trusted(time.max(built_in)),
             None => {
-                let record = journal.record();
-                let root = &self.workspace.root;
-                Clock::told(root, record.now_floor, record.time_floor, built_in)
+                let (record, generation) = (journal.record(), self.workspace.root.now.generation);
+                let told = acceptance::time_told(generation, record.now_floor, record.time_floor);
+                Clock::Floor(told.max(built_in))
             }
         }
     }
@@ -303,10 +303,7 @@ where
         clock: Clock,
     ) -> Result<(), AgentError> {
         let record = journal.record_mut();
-        let told = match now.generation > record.now_floor.generation {
-            true => 0,
-            false => record.time_floor,
-        };
+        let told = acceptance::time_told(now.generation, record.now_floor, record.time_floor);
         let time = clock.earliest().max(told);
         let news = record.now_floor < now
             || record.releases_floor < releases

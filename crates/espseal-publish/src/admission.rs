@@ -173,13 +173,9 @@ impl Authority {
             });
         };
         let next = self.next_epoch(&channel, Some(epoch), &offered, observer)?;
-        let mut epochs: Vec<_> = visible.releases.epochs.iter().cloned().collect();
-        epochs.retain(|epoch| epoch.group != channel.group);
-        epochs.push(next.signed.clone());
-        let draft = Draft {
-            offers: visible.releases.offers.iter().cloned().collect(),
-            epochs,
-        };
+        let mut draft = Draft::of(visible);
+        draft.epochs.retain(|epoch| epoch.group != channel.group);
+        draft.epochs.push(next.signed.clone());
         let signed = self.show(Some(visible), draft, time, observer)?;
         Ok(Revoked {
             id,

@@ -183,12 +183,7 @@ impl Authority {
             _ => None,
         };
 
-        let mut draft = visible
-            .as_ref()
-            .map_or_else(Draft::default, |visible| Draft {
-                offers: visible.releases.offers.iter().cloned().collect(),
-                epochs: visible.releases.epochs.iter().cloned().collect(),
-            });
+        let mut draft = visible.as_ref().map(Draft::of).unwrap_or_default();
         let mut salt = Salt([0; 16]);
         random().fill_bytes(&mut salt.0);
         draft

@@ -43,8 +43,6 @@ pub struct Changed {
     pub holds: Vec<Hold>,
     /// What was signed.
     pub signed: Signed,
-    /// When `releases` expires, in seconds since 1970.
-    pub releases_expire: u64,
     /// Offers whose manifests expire before the signed `now` does, or have expired, and when: no device
     /// installs them then.
     pub expiring: Vec<(Offer, u64)>,
@@ -87,7 +85,6 @@ impl Authority {
         let signed = self.show(Some(&visible), draft, time, observer)?;
         Ok(Changed {
             expiring: self.expiring(&offers, signed),
-            releases_expire: self.visible()?.map_or(0, |shown| shown.releases.expires),
             offers,
             holds: visible.now.holds.iter().cloned().collect(),
             signed,
@@ -125,7 +122,6 @@ impl Authority {
         let offers: Vec<_> = visible.releases.offers.iter().cloned().collect();
         Ok(Changed {
             expiring: self.expiring(&offers, signed),
-            releases_expire: self.visible()?.map_or(0, |shown| shown.releases.expires),
             offers,
             holds,
             signed,

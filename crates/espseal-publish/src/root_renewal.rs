@@ -119,10 +119,7 @@ impl Authority {
         let signed = match visible {
             None => None,
             Some(visible) => {
-                let draft = Draft {
-                    offers: visible.releases.offers.iter().cloned().collect(),
-                    epochs: visible.releases.epochs.iter().cloned().collect(),
-                };
+                let draft = Draft::of(&visible);
                 // Whoever interrupts now would leave devices with a root whose keys signed nothing.
                 Some(self.show(Some(&visible), draft, time, &Unwatched)?)
             }

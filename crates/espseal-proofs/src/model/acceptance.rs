@@ -117,7 +117,7 @@ pub(super) fn explore(sum: &mut Sum) {
         let trusted = root(OWN, kept.root, kept.generations);
         for now in &nows {
             sum.metadata_judgements += 1;
-            let clock = Clock::told(&trusted, position(kept.now), kept.time, 0);
+            let clock = clock(&trusted, &kept);
             let accepted =
                 acceptance::now(now, &trusted, kept.root, position(kept.now), clock).is_ok();
             sum.demand(accepted == is_good_now(now, &kept), || {
@@ -168,6 +168,12 @@ fn is_good_now(now: &Now, kept: &Kept) -> bool {
         && now.position >= position(kept.now)
         && now.time <= CAP
         && now.expires > told(kept).max(now.time)
+}
+
+/// What a device without a clock of its own knows about the time under a root.
+fn clock(root: &Root, kept: &Kept) -> Clock {
+    let floor = position(kept.now);
+    Clock::Floor(acceptance::time_told(root.now.generation, floor, kept.time))
 }
 
 /// What the generation of `now` that holds has said about the time.
@@ -221,7 +227,7 @@ fn recovery(kept: &Kept, sum: &mut Sum) {
     let next = (kept.generations.0 + 1, kept.generations.1 + 1);
     let trusted = root(OWN, kept.root, kept.generations);
     let rescue = root(OWN, kept.root + 1, next);
-    let clock = Clock::told(&rescue, position(kept.now), kept.time, 0);
+    let clock = clock(&rescue, kept);
     let now = Now {
         product: OWN,
         position: position((next.1, 1)),

@@ -60,7 +60,7 @@ pub enum AuthorityError {
     /// A root is gone.
     #[error(
         "roots/ ends with root {found}, the release log says root {logged} was signed; restore \
-         roots/{logged}.cose from a backup or the repository: a second root {logged} would split the \
+         roots/{logged}.cose from a backup, or from root/ of the repository: a second root {logged} would split the \
          fleet"
     )]
     RootMissing {
@@ -83,7 +83,7 @@ pub enum AuthorityError {
         /// Newest version that the log knows.
         logged: Position,
     },
-    /// Releases or a manifest on offer have expired.
+    /// `releases` has expired.
     #[error(
         "`releases` expired at {expired} (seconds since 1970), so that no device takes what is on offer, \
          whatever `now` says; sign it anew with `espseal rollout` or publish a release"

@@ -41,6 +41,16 @@ pub struct Draft {
     pub epochs: Vec<Epoch>,
 }
 
+impl Draft {
+    /// What devices see now, to be signed anew.
+    pub(crate) fn of(visible: &Visible) -> Self {
+        Self {
+            offers: visible.releases.offers.iter().cloned().collect(),
+            epochs: visible.releases.epochs.iter().cloned().collect(),
+        }
+    }
+}
+
 /// What became visible.
 #[derive(Clone, Copy, Debug)]
 pub struct Signed {
@@ -50,6 +60,8 @@ pub struct Signed {
     pub now: Position,
     /// When `now` expires.
     pub expires: u64,
+    /// When `releases` expires.
+    pub releases_expire: u64,
 }
 
 impl Authority {
@@ -267,6 +279,7 @@ impl Authority {
         let signed = self.confirm(&document, holds, time)?;
         Ok(Signed {
             releases: releases.position,
+            releases_expire: releases.expires,
             ..signed
         })
     }
@@ -295,16 +308,13 @@ impl Authority {
         if !self.root_believes(&document, &visible.releases) {
             let mut held = visible.clone();
             held.now.holds = holds.into_iter().collect();
-            let draft = Draft {
-                offers: visible.releases.offers.iter().cloned().collect(),
-                epochs: visible.releases.epochs.iter().cloned().collect(),
-            };
-            return self.show(Some(&held), draft, time, &Unwatched);
+            return self.show(Some(&held), Draft::of(visible), time, &Unwatched);
         }
         self.store_roots()?;
         let signed = self.confirm(&document, holds, time)?;
         Ok(Signed {
             releases: visible.releases.position,
+            releases_expire: visible.releases.expires,
             ..signed
         })
     }
@@ -355,6 +365,7 @@ impl Authority {
             releases: Position::default(),
             now: now.position,
             expires: now.expires,
+            releases_expire: 0,
         })
     }
 }

@@ -3,7 +3,7 @@
 use espseal_crypto::content::ContentKey;
 use espseal_format::chip::ChipId;
 use espseal_format::metadata::manifest::Manifest;
-use espseal_format::metadata::releases::Epoch;
+use espseal_format::metadata::releases::{Epoch, Offer};
 use espseal_format::report::{DeviceRecord, IdfSubscription};
 use espseal_format::repository::Resource;
 use espseal_format::units::Digest;
@@ -68,19 +68,18 @@ impl Authority {
         let Some(current) = visible.releases.epoch(channel.group) else {
             return Ok(Vec::new());
         };
+        let stays = |offer: &&Offer| offer.channel == channel.name && Some(offer.chip) != but;
+        let offers: Vec<_> = visible.releases.offers.iter().filter(stays).collect();
+        if offers.is_empty() {
+            // Nothing to open: the epoch's key may be lost.
+            return Ok(Vec::new());
+        }
+        let open = self.epochs.open(current)?;
         let mut keys = Vec::new();
-        let mut open = None;
-        for offer in &visible.releases.offers {
-            if offer.channel == channel.name && Some(offer.chip) != but {
-                let epoch = match open.take() {
-                    Some(epoch) => epoch,
-                    None => self.epochs.open(current)?,
-                };
-                let manifest = self.manifest(&offer.manifest)?;
-                let key = self.open_wrap(&manifest, current, &epoch.key)?;
-                keys.push((manifest.component.body, key));
-                open = Some(epoch);
-            }
+        for offer in offers {
+            let manifest = self.manifest(&offer.manifest)?;
+            let key = self.open_wrap(&manifest, current, &open.key)?;
+            keys.push((manifest.component.body, key));
         }
         Ok(keys)
     }

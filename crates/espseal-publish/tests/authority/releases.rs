@@ -38,7 +38,10 @@ fn now_tells_when_what_it_names_expires_and_names_nothing_that_has() {
         authority.sign_now(&NowRequest::default(), time, &Unwatched)
     };
     let early = now(TIME + 200 * DAY).unwrap();
-    assert_eq!((early.releases_expire, early.expiring.len()), (expires, 0));
+    assert_eq!(
+        (early.signed.releases_expire, early.expiring.len()),
+        (expires, 0)
+    );
     let late = now(TIME + 299 * DAY).unwrap();
     assert_eq!(late.expiring, [(bench.offer(C3), TIME + 300 * DAY)]);
     let before = bench.now();
@@ -51,7 +54,7 @@ fn now_tells_when_what_it_names_expires_and_names_nothing_that_has() {
     let change = widen(Some(1), None);
     let mut authority = bench.authority();
     let renewed = authority.roll_out(&change, expires, &Unwatched).unwrap();
-    assert_eq!(renewed.releases_expire, expires + 365 * DAY);
+    assert_eq!(renewed.signed.releases_expire, expires + 365 * DAY);
     assert_eq!(renewed.expiring.len(), 1);
 }
 

@@ -13,7 +13,7 @@ use espseal_publish::metadata_signing::SigningError;
 use espseal_publish::observer::{Observer, Stage, Unwatched};
 use espseal_publish::release::{PublishRequest, RepositoryState};
 use espseal_publish::rollout::NowRequest;
-use espseal_publish::root_renewal::{RoleChange, RootRequest};
+use espseal_publish::root_renewal::{RoleChange, RootRenewed, RootRequest};
 
 use crate::support::{Bench, TIME, app, request};
 
@@ -25,6 +25,15 @@ fn keys(bench: &Bench, numbers: &[u8]) -> RootRequest {
         root_keys: numbers.iter().map(path).collect(),
         ..RootRequest::default()
     }
+}
+
+fn replace_releases_key(bench: &Bench, time: u64) -> RootRenewed {
+    let request = RootRequest {
+        releases: RoleChange::Replace,
+        ..keys(bench, &[1, 2])
+    };
+    let renewed = bench.authority().renew_root(&request, time, &Unwatched);
+    renewed.unwrap()
 }
 
 #[test]
@@ -152,14 +161,7 @@ fn root_that_was_kept_when_the_power_went_is_written_down_later_and_a_lost_one_i
 fn new_keys_get_their_place_after_the_power_went_between_the_renames() {
     let bench = Bench::new();
     bench.release(&app(C3));
-    let request = RootRequest {
-        releases: RoleChange::Replace,
-        ..keys(&bench, &[1, 2])
-    };
-    bench
-        .authority()
-        .renew_root(&request, TIME + 1, &Unwatched)
-        .unwrap();
+    replace_releases_key(&bench, TIME + 1);
     let in_keys = |name: &str| bench.project().join("keys").join(name);
     let new = fs::read(in_keys("releases.pem")).unwrap();
     // Before the first rename, and between the two.
@@ -237,14 +239,7 @@ fn replaced_releases_key_says_what_has_to_be_published_anew() {
         ..request(&path)
     };
     bench.publish(&least).unwrap();
-    let replace = |time| {
-        let request = RootRequest {
-            releases: RoleChange::Replace,
-            ..keys(&bench, &[1, 2])
-        };
-        let renewed = bench.authority().renew_root(&request, time, &Unwatched);
-        renewed.unwrap().out_of_reach
-    };
+    let replace = |time| replace_releases_key(&bench, time).out_of_reach;
     assert_eq!(replace(TIME + 1), [bench.offer(C3)]);
     bench.release_at(&app(C3), TIME + 2);
     assert_eq!(replace(TIME + 3), []);
@@ -269,13 +264,7 @@ fn first_release_of_a_new_generation_excludes_nobody() {
         ..least.clone()
     };
     bench.publish(&lost).unwrap();
-    let request = RootRequest {
-        releases: RoleChange::Replace,
-        ..keys(&bench, &[1, 2])
-    };
-    let mut authority = bench.authority();
-    authority.renew_root(&request, TIME, &Unwatched).unwrap();
-    drop(authority);
+    replace_releases_key(&bench, TIME);
     // Carried into the new generation: seq 6 has a place in it.
     bench
         .publish(&PublishRequest {
@@ -287,13 +276,7 @@ fn first_release_of_a_new_generation_excludes_nobody() {
     let bench = Bench::new();
     bench.release(&app(C3));
     bench.configure("name = \"production\"", "name = \"other\"");
-    let request = RootRequest {
-        releases: RoleChange::Replace,
-        ..keys(&bench, &[1, 2])
-    };
-    let mut authority = bench.authority();
-    authority.renew_root(&request, TIME, &Unwatched).unwrap();
-    drop(authority);
+    replace_releases_key(&bench, TIME);
     let path = bench.write("app.bin", &app(C3));
     let error = bench.publish(&PublishRequest {
         app: path,

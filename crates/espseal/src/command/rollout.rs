@@ -102,7 +102,7 @@ pub(super) fn answer(changed: &Changed) -> Answer {
         "releases-version": changed.signed.releases.version,
         "now-version": changed.signed.now.version,
         "now-expires": changed.signed.expires,
-        "releases-expire": changed.releases_expire,
+        "releases-expire": changed.signed.releases_expire,
         "expiring": expiring,
     }));
     for offer in &changed.offers {
@@ -127,10 +127,10 @@ pub(super) fn answer(changed: &Changed) -> Answer {
         changed.signed.now,
         date(changed.signed.expires)
     ));
-    if changed.releases_expire < changed.signed.expires {
+    if changed.signed.releases_expire < changed.signed.expires {
         answer = answer.line(format_args!(
             "  sign `releases` anew with `espseal rollout`: it expires {}",
-            date(changed.releases_expire)
+            date(changed.signed.releases_expire)
         ));
     }
     for (offer, expires) in &changed.expiring {
